@@ -1,0 +1,38 @@
+/*
+ * Names of the device feature bits of the overlay's virtio devices
+ *
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ */
+
+#include "qemu/osdep.h"
+#include "qapi/util.h"
+#include "../devices.h"
+
+typedef struct FeatureName {
+    uint16_t device_id;
+    uint8_t bit;
+    const char *text;
+} FeatureName;
+
+#define FEATURE(id, name, meaning) { id, name, #name ": " meaning }
+
+/* Prepending turns the order round: keep the bits of a device descending */
+static const FeatureName feature_names[] = {
+    FEATURE(VIRTIO_ID_ECHO, VIRTIO_ECHO_F_ORDER,
+            "Requests may complete in another order than they came"),
+};
+
+strList *vadis_virtio_features(uint16_t device_id, uint64_t *bitmap)
+{
+    strList *list = NULL;
+
+    for (size_t i = 0; i < ARRAY_SIZE(feature_names); i++) {
+        const FeatureName *f = &feature_names[i];
+
+        if (f->device_id == device_id && (*bitmap & BIT_ULL(f->bit))) {
+            QAPI_LIST_PREPEND(list, g_strdup(f->text));
+            *bitmap &= ~BIT_ULL(f->bit);
+        }
+    }
+    return list;
+}

@@ -1,0 +1,259 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""scripts/run-vm: a shell or a command in a guest."""
+
+import contextlib
+import dataclasses
+import os
+import shlex
+import signal
+import sys
+import threading
+
+from . import guestnet, options, paths
+from .errors import Failure
+from .machine import Config, Machine, Share
+from .vm import VM, private_dir
+
+FAILED = 125
+TIMED_OUT = 124
+PIPE_CLOSED = 128 + signal.SIGPIPE
+
+
+def complain(message):
+    print(f"run-vm: {message}", file=sys.stderr, flush=True)
+
+
+def parse_share(text, writable):
+    """A Share from DIR or DIR:MOUNT; a DIR may itself hold a colon."""
+    path, mount = text, ""
+    if not os.path.isdir(path) and ":" in text:
+        path, _, mount = text.rpartition(":")
+    if not os.path.isdir(path):
+        raise Failure(f"no directory {path} to share")
+    if mount and not mount.startswith("/"):
+        raise Failure(f"the mount point {mount} is not an absolute path",
+                      f"Write: {path}:/{mount}")
+    path = os.path.abspath(path)
+    return Share(path, mount or path, writable)
+
+
+def parse_env(items):
+    for item in items:
+        if "=" not in item:
+            raise Failure(f"--env {item}: the value is missing",
+                          f"Write: --env {item}=VALUE")
+    return dict(item.split("=", 1) for item in items)
+
+
+def config(args):
+    """The guest that the options describe."""
+    try:
+        extra = [w for text in args.qemu_opts for w in shlex.split(text)]
+    except ValueError as err:
+        raise Failure(f"--qemu-opts: {err}", "Quote it as for a shell.")
+    return Config(
+        name="a" if args.pair else "vm", kernel=args.kernel, root=args.root,
+        memory=args.memory, smp=args.smp, accel=args.accel,
+        packed=args.packed == "on", devices=args.device, net=args.net,
+        disks=args.disk, modules=args.module, append=args.append, args=extra,
+        gdb="auto" if args.gdb else None, qemu=args.qemu,
+        shares=[parse_share(s, True) for s in args.rw] +
+               [parse_share(s, False) for s in args.share])
+
+
+def dry_run(settings):
+    """Print a command line that boots to a shell on the terminal."""
+    machine = Machine(settings)
+    home = paths.cache("dry-run")
+    machine.write_image(home / "initrd")
+    print(shlex.join(machine.argv(home, sockets=False)))
+
+
+# -- one command ---------------------------------------------------------
+
+
+class Forward:
+    """Moves a command's output to ours, and our input to it."""
+
+    def __init__(self):
+        self.closed = False
+        self.command = None
+
+    def output(self, stream, data):
+        """Called in the I/O thread, so a slow reader slows the guest."""
+        view = memoryview(data)
+        try:
+            while view and not self.closed:
+                view = view[os.write(stream, view):]
+        except OSError:
+            self.closed = True
+            self.command.signal(signal.SIGKILL)
+
+    def input(self):
+        """Pass standard input on; ends at its end or with the command."""
+        while not self.command.done:
+            try:
+                data = os.read(0, 1 << 15)
+            except OSError:
+                data = b""
+            if not data:
+                self.command.close_stdin()
+                return
+            self.command.write(data)
+            self.command.wait_input()
+
+
+def stdin_wanted():
+    """Is standard input something to pass on? A terminal is not."""
+    try:
+        return not os.isatty(0) and os.fstat(0) is not None
+    except OSError:
+        return False
+
+
+def run_command(vm, argv, env, cwd, timeout):
+    """Run one command in the guest; its exit status."""
+    forward = Forward()
+    with vm.changed:                    # no output before it is known
+        forward.command = vm.popen(argv, cwd=cwd, env=env,
+                                   on_output=forward.output)
+    command = forward.command
+    if stdin_wanted():
+        threading.Thread(target=forward.input, daemon=True).start()
+    else:
+        command.close_stdin()
+    vm.wait_done(command, timeout)
+    if forward.closed:
+        return PIPE_CLOSED
+    if command.returncode is None and vm.shut_down_by_guest():
+        return 0
+    return command.wait(0)
+
+
+def shell(vm, env, cwd):
+    """A shell on the terminal, or a script from standard input."""
+    if not (os.isatty(0) and os.isatty(1)):
+        return run_command(vm, ["/bin/sh"], env, cwd, None)
+    from . import terminal
+    complain(f"Linux {vm.machine.kernel.release}; exit or Ctrl-D leaves, "
+             "Ctrl-] ends the guest at once")
+    argv = ["/bin/sh", "-i"]
+    if vm.config.root == "9p" and os.path.exists("/bin/bash"):
+        argv = ["/bin/bash", "--norc", "-i"]
+    env = {"TERM": os.environ.get("TERM", "linux"),
+           "PS1": f"{vm.config.name}:\\w# ", **env}
+    status = terminal.interact(vm, argv, env=env, cwd=cwd)
+    return status or 0
+
+
+def debug(vm, args):
+    """Hand over to gdb on the guest's kernel."""
+    try:
+        from . import guestgdb
+    except ImportError:
+        complain(f"the guest waits for gdb; in gdb: target remote "
+                 f"{vm.gdb_address()}")
+        return vm.wait_exit(None)
+    return guestgdb.run(vm, args.command)
+
+
+# -- guests --------------------------------------------------------------
+
+
+def console_printer(name, pair):
+    prefix = f"{name}| " if pair else ""
+
+    def show(line):
+        print(prefix + line, file=sys.stderr, flush=True)
+
+    return show
+
+
+def guest(args, settings):
+    """A VM for a Config, with console options as given."""
+    log = args.log
+    if log and args.pair:
+        log = f"{log}.{settings.name}"
+    echo = console_printer(settings.name, args.pair) if args.verbose else None
+    values = {f.name: getattr(settings, f.name)
+              for f in dataclasses.fields(settings)}
+    return VM(log=log, echo=echo, **values)
+
+
+@contextlib.contextmanager
+def single(args, settings):
+    with guest(args, settings) as vm:
+        yield vm, {}
+
+
+@contextlib.contextmanager
+def pair(args, settings):
+    """Two guests on one link; the command runs in the first."""
+    with contextlib.ExitStack() as stack:
+        home = private_dir(stack)
+        vms = []
+        for name in guestnet.PAIR:
+            backend, device = guestnet.pair_args(name, home)
+            vm = guest(args, dataclasses.replace(
+                settings, name=name, args=backend + settings.args,
+                devices=[device] + settings.devices))
+            stack.callback(vm.close)
+            vms.append(vm.start())
+        for vm in vms:
+            vm.wait_boot()
+            guestnet.configure_pair(vm)
+        if args.peer:
+            start_peer(vms[1], args.peer)
+        yield vms[0], {"VADIS_VM": "a"}
+
+
+def start_peer(vm, text):
+    """Run a command in b; its output goes to our standard error."""
+    def show(_stream, data):
+        for line in data.decode(errors="replace").splitlines():
+            print(f"b| {line}", file=sys.stderr, flush=True)
+
+    vm.popen(["/bin/sh", "-c", text], env={"VADIS_VM": "b"},
+             cwd=os.getcwd(), on_output=show).close_stdin()
+
+
+def run(args):
+    settings = config(args)
+    if args.peer and not args.pair:
+        raise Failure("--peer is for a pair of guests", "Add --pair.")
+    if args.dry_run:
+        dry_run(settings)
+        return 0
+    with (pair if args.pair else single)(args, settings) as (vm, env):
+        if args.gdb:
+            return debug(vm, args)
+        if args.net:
+            guestnet.configure_user(vm)
+        env = {**env, **parse_env(args.env)}
+        if not args.command:
+            status = shell(vm, env, os.getcwd())
+        else:
+            status = run_command(vm, args.command, env, os.getcwd(),
+                                 args.timeout)
+        return status
+
+
+def _on_signal(number, _frame):
+    raise SystemExit(128 + number)
+
+
+def main(argv=None):
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, _on_signal)
+    args = options.parser().parse_args(argv)
+    try:
+        status = run(args)
+        sys.stdout.flush()
+        return status
+    except Failure as err:
+        print(f"run-vm: error: {err}", file=sys.stderr)
+        return TIMED_OUT if err.status == TIMED_OUT else FAILED
+    except OSError as err:
+        print(f"run-vm: error: {err.strerror}: {err.filename}",
+              file=sys.stderr)
+        return FAILED

@@ -1,0 +1,307 @@
+/*
+ * vring-bench: the measured loop.
+ *
+ * Copyright (c) 2026 Vadis contributors
+ *
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ *
+ * Publish a batch whenever there is room for one, then take what is used.
+ * The driver polls and asks for no interrupts; the device is kicked whenever
+ * its event area asks for it, which a polled device stops doing after its
+ * first requests.
+ */
+#include <errno.h>
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include "bench.h"
+
+#define CACHE_LINE 64
+#define PAGE 4096
+#define MSI_DATA 1
+/* How many empty looks pass between two looks at the clock. */
+#define SPINS_PER_CLOCK 4096
+/* A duration is checked once in so many requests: reading a clock costs. */
+#define REQUESTS_PER_CLOCK 256
+
+typedef struct BenchLoop {
+    const BenchConfig *cfg;
+    VirtioPci *dev;
+    VdrvQueue vq;
+    VdrvSlot *slots;
+    BenchRequest *requests;     /* cfg->outstanding of them */
+    BenchRequest *idle;
+    uint64_t notify;            /* where a kick is written */
+    uint32_t *msi;              /* where interrupts are written */
+    clockid_t cpu_clock;        /* of QEMU */
+    uint64_t stamp;
+    uint64_t batches, kicks, interrupts, checked_bytes;
+    uint64_t submitted, completed;
+} BenchLoop;
+
+uint64_t bench_now_ns(void)
+{
+    struct timespec ts;
+
+    clock_gettime(CLOCK_MONOTONIC, &ts);
+    return ts.tv_sec * 1000000000ull + ts.tv_nsec;
+}
+
+/*
+ * The process clock of QEMU: exact to the nanosecond even while its threads
+ * run, unlike a thread's schedstat, which is brought up to date at a tick.
+ */
+static uint64_t qemu_cpu_ns(const BenchLoop *l)
+{
+    struct timespec ts;
+
+    if (clock_gettime(l->cpu_clock, &ts) < 0) {
+        bench_fail(BENCH_EXIT_DEVICE, "cannot read QEMU's CPU clock: %s; it "
+                   "has probably ended", strerror(errno));
+    }
+    return ts.tv_sec * 1000000000ull + ts.tv_nsec;
+}
+
+static void cpu_relax(void)
+{
+#if defined(__x86_64__) || defined(__i386__)
+    __builtin_ia32_pause();
+#elif defined(__aarch64__)
+    __asm__ volatile("yield");
+#endif
+}
+
+/* Nothing has come back for too long: say what can be known about it. */
+static void __attribute__((noreturn)) no_progress(BenchLoop *l)
+{
+    uint8_t status = virtio_pci_status(l->dev);
+
+    bench_fail(BENCH_EXIT_DEVICE, "%s has completed nothing for %d ms: "
+               "device status 0x%x%s, %" PRIu64 " requests submitted, %" PRIu64
+               " completed, %" PRIu64 " kicks, driver indices avail %u/%d used "
+               "%u/%d", l->cfg->device->name, l->cfg->timeout_ms, status,
+               status & 0x40 ? " (NEEDS_RESET)" : "", l->submitted,
+               l->completed, l->kicks, l->vq.avail_idx, l->vq.avail_wrap,
+               l->vq.used_idx, l->vq.used_wrap);
+}
+
+/* Make one batch available, and kick if the device asks for it. */
+static void submit_batch(BenchLoop *l)
+{
+    const BenchDevice *device = l->cfg->device;
+
+    for (unsigned i = 0; i < l->cfg->batch; i++) {
+        BenchRequest *r = l->idle;
+        int err;
+
+        l->idle = r->next;
+        r->stamp = ++l->stamp;
+        device->arm(r, r->stamp, l->cfg->check);
+        err = vdrv_add(&vdrv_mem_direct, &l->vq, &r->buf);
+        if (err) {
+            bench_fail(BENCH_EXIT_USAGE, "cannot add a request to the ring: "
+                       "%s", vdrv_strerror(err));
+        }
+    }
+    vdrv_publish(&vdrv_mem_direct, &l->vq);
+    l->submitted += l->cfg->batch;
+    l->batches++;
+    if (vdrv_kick_needed(&vdrv_mem_direct, &l->vq)) {
+        l->kicks++;
+        qtest_write(l->dev->q, l->notify, 2, device->vq);
+    }
+}
+
+/* Take one answer; false if there is none. */
+static inline bool take_one(BenchLoop *l)
+{
+    const BenchDevice *device = l->cfg->device;
+    BenchRequest *r;
+    VdrvUsed used;
+    int n;
+
+    n = vdrv_get(&vdrv_mem_direct, &l->vq, &used);
+    if (n == 0) {
+        return false;
+    }
+    if (n < 0) {
+        bench_fail(BENCH_EXIT_DATA, "%s broke the ring: %s (request %" PRIu64
+                   ")", device->name, vdrv_strerror(n), l->completed);
+    }
+    r = used.token;
+    n = device->check(r, used.len, l->cfg->check);
+    if (n < 0) {
+        bench_fail(BENCH_EXIT_DATA, "%s answered request %" PRIu64 " wrongly: "
+                   "length %u, expected %u; first byte 0x%02x",
+                   device->name, l->completed, used.len, device->in_len,
+                   r->in ? r->in[0] : 0);
+    }
+    l->checked_bytes += n;
+    l->completed++;
+    r->next = l->idle;
+    l->idle = r;
+    return true;
+}
+
+/* Take answers until at most @left requests are in flight. */
+static void take_until(BenchLoop *l, uint64_t left)
+{
+    uint64_t since = 0;
+    unsigned spins = 0;
+
+    while (l->submitted - l->completed > left) {
+        if (take_one(l)) {
+            spins = 0;
+            since = 0;
+            continue;
+        }
+        cpu_relax();
+        if (++spins % SPINS_PER_CLOCK == 0) {
+            uint64_t now = bench_now_ns();
+
+            if (!since) {
+                since = now;
+            } else if (now - since > l->cfg->timeout_ms * 1000000ull) {
+                no_progress(l);
+            }
+        }
+    }
+}
+
+static void count_interrupt(BenchLoop *l)
+{
+    /* The device may write it again at any time: exchange, not store. */
+    if (__atomic_load_n(l->msi, __ATOMIC_RELAXED) &&
+        __atomic_exchange_n(l->msi, 0, __ATOMIC_RELAXED)) {
+        l->interrupts++;
+    }
+}
+
+/* Drive the queue for @requests, or until @end_ns if that is 0. */
+static void drive(BenchLoop *l, uint64_t requests, uint64_t end_ns)
+{
+    const BenchConfig *cfg = l->cfg;
+    uint64_t last = l->submitted + requests;
+    uint64_t look = l->submitted + REQUESTS_PER_CLOCK;
+
+    for (;;) {
+        if (requests) {
+            if (l->submitted >= last) {
+                break;
+            }
+        } else if (l->submitted >= look) {
+            if (bench_now_ns() >= end_ns) {
+                break;
+            }
+            look = l->submitted + REQUESTS_PER_CLOCK;
+        }
+        take_until(l, cfg->outstanding - cfg->batch);
+        submit_batch(l);
+        count_interrupt(l);
+    }
+    take_until(l, 0);
+    count_interrupt(l);
+}
+
+static void make_requests(BenchLoop *l, GuestRam *ram)
+{
+    const BenchDevice *device = l->cfg->device;
+
+    l->requests = calloc(l->cfg->outstanding, sizeof(BenchRequest));
+    for (unsigned i = 0; i < l->cfg->outstanding; i++) {
+        BenchRequest *r = &l->requests[i];
+        uint64_t gpa = guest_ram_alloc(ram, device->out_len, CACHE_LINE);
+
+        r->out = guest_ram_ptr(ram, gpa);
+        r->seg[0] = (VdrvSeg) { .addr = gpa, .len = device->out_len };
+        if (device->in_segs) {
+            gpa = guest_ram_alloc(ram, device->in_len, CACHE_LINE);
+            r->in = guest_ram_ptr(ram, gpa);
+            r->seg[1] = (VdrvSeg) { .addr = gpa, .len = device->in_len };
+        }
+        r->buf = (VdrvBuf) {
+            .seg = r->seg,
+            .out = device->out_segs,
+            .in = device->in_segs,
+            .token = r,
+        };
+        if (l->cfg->indirect) {
+            r->buf.table = guest_ram_alloc(ram, BENCH_SEGMENTS_MAX *
+                                           VIRTQ_DESC_SIZE, CACHE_LINE);
+        }
+        device->prepare(r, i);
+        r->next = l->idle;
+        l->idle = r;
+    }
+}
+
+static void make_queue(BenchLoop *l, GuestRam *ram)
+{
+    const BenchConfig *cfg = l->cfg;
+    VdrvLayout layout = vdrv_layout(0, cfg->queue_size, cfg->packed, PAGE);
+    uint64_t base = guest_ram_alloc(ram, layout.end, PAGE);
+    uint64_t msi = guest_ram_alloc(ram, PAGE, PAGE);
+    VdrvConfig vc;
+    int err;
+
+    layout = vdrv_layout(base, cfg->queue_size, cfg->packed, PAGE);
+    l->msi = guest_ram_ptr(ram, msi);
+    l->slots = calloc(cfg->queue_size, sizeof(VdrvSlot));
+    vc = (VdrvConfig) {
+        .mem = vdrv_direct_mem(ram->host, 0),
+        .slots = l->slots,
+        .desc = layout.desc,
+        .driver = layout.driver,
+        .device = layout.device,
+        .features = l->dev->negotiated,
+        .num = cfg->queue_size,
+        .index = cfg->device->vq,
+        /* QEMU 10.0 does not set WRITE in packed used descriptors. */
+        .quirks = VDRV_QUIRK_USED_LEN,
+    };
+    err = vdrv_init(&vdrv_mem_direct, &l->vq, &vc);
+    if (err) {
+        bench_fail(BENCH_EXIT_USAGE, "cannot make a ring of %u entries: %s",
+                   cfg->queue_size, vdrv_strerror(err));
+    }
+    vdrv_disable_cb(&vdrv_mem_direct, &l->vq);
+    l->notify = virtio_pci_queue_setup(l->dev, cfg->device->vq,
+                                       cfg->queue_size, layout.desc,
+                                       layout.driver, layout.device, msi,
+                                       MSI_DATA);
+}
+
+void bench_run(const BenchConfig *cfg, VirtioPci *dev, GuestRam *ram,
+               long pid, BenchResult *res)
+{
+    BenchLoop l = { .cfg = cfg, .dev = dev };
+    uint64_t start, cpu;
+
+    if (clock_getcpuclockid(pid, &l.cpu_clock)) {
+        bench_fail(BENCH_EXIT_USAGE, "process %ld has no CPU clock; is it "
+                   "QEMU's process ID?", pid);
+    }
+    make_queue(&l, ram);
+    make_requests(&l, ram);
+    virtio_pci_driver_ok(dev);
+
+    drive(&l, cfg->warmup, 0);
+    res->warmup_requests = l.completed;
+    l.completed = l.submitted = l.batches = l.kicks = l.interrupts = 0;
+
+    cpu = qemu_cpu_ns(&l);
+    start = bench_now_ns();
+    drive(&l, cfg->requests, start + cfg->duration_ns);
+    res->wall_ns = bench_now_ns() - start;
+    res->cpu_ns = qemu_cpu_ns(&l) - cpu;
+    res->requests = l.completed;
+    res->batches = l.batches;
+    res->kicks = l.kicks;
+    res->interrupts = l.interrupts;
+    res->checked_bytes = l.checked_bytes;
+
+    virtio_pci_reset(dev);
+    free(l.requests);
+    free(l.slots);
+}
