@@ -18,7 +18,8 @@
 
 #include <stdint.h>
 
-#define VDRV_INLINE static inline __attribute__((always_inline, unused))
+#define VDRV_INLINE \
+    static inline __attribute__((always_inline, unused))
 
 /**
  * struct VdrvMemOps - accessor for shared ring memory
@@ -151,14 +152,15 @@ VDRV_INLINE void vdrv_direct_fence(void *mem)
     __atomic_signal_fence(__ATOMIC_SEQ_CST);
 #elif defined(__x86_64__)
     /* A locked add costs a fraction of mfence and orders write-back memory */
-    __asm__ __volatile__("lock addl $0, -64(%%rsp)" ::: "memory", "cc");
+    __asm__ __volatile__("lock addl $0, -64(%%rsp)" : : : "memory", "cc");
 #else
     __atomic_thread_fence(__ATOMIC_SEQ_CST);
 #endif
 }
 
 /* Shared RAM mapped in this process; `mem` from vdrv_direct_mem() */
-static const VdrvMemOps vdrv_mem_direct __attribute__((unused)) = {
+__attribute__((unused))
+static const VdrvMemOps vdrv_mem_direct = {
     .load16 = vdrv_direct_load16,
     .load16_acquire = vdrv_direct_load16_acquire,
     .load32 = vdrv_direct_load32,

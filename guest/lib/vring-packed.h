@@ -61,75 +61,116 @@ VDRV_INLINE void vdrv_packed_init(const VdrvMemOps *m, VdrvQueue *vq)
     m->store32(vq->mem, vq->device, 0);
 }
 
-/* Packed tables are consecutive: no NEXT, no id, only WRITE (2.8.8) */
-VDRV_INLINE void vdrv_packed_table(const VdrvMemOps *m, VdrvQueue *vq,
-                                   const VdrvBuf *buf)
+/*
+ * Packed tables are consecutive: no NEXT, no id, only WRITE (2.8.8). Returns
+ * the writable length.
+ */
+VDRV_INLINE uint64_t vdrv_packed_table(const VdrvMemOps *m, void *mem,
+                                       const VdrvBuf *buf)
 {
-    unsigned total = (unsigned)buf->out + buf->in;
+    const VdrvSeg *seg = buf->seg;
+    unsigned out = buf->out, total = out + buf->in;
     uint64_t at = buf->table;
+    uint64_t in_len = 0;
 
     for (unsigned i = 0; i < total; i++, at += VIRTQ_DESC_SIZE) {
-        m->store64(vq->mem, at, buf->seg[i].addr);
-        m->store64(vq->mem, at + VIRTQ_DESC_LEN_OFS,
-                   vdrv_packed_word(buf->seg[i].len, 0,
-                                    i >= buf->out ? VIRTQ_DESC_F_WRITE : 0));
+        bool write = i >= out;
+
+        in_len += write ? seg[i].len : 0;
+        m->store64(mem, at, seg[i].addr);
+        m->store64(mem, at + VIRTQ_DESC_LEN_OFS,
+                   vdrv_packed_word(seg[i].len, 0,
+                                    write ? VIRTQ_DESC_F_WRITE : 0));
     }
+    return in_len;
+}
+
+/* Flags of direct descriptor @i of @buf, without the wrap bits */
+VDRV_INLINE uint16_t vdrv_packed_flags(const VdrvBuf *buf, unsigned i)
+{
+    return (i >= buf->out ? VIRTQ_DESC_F_WRITE : 0) |
+           (i + 1 < (unsigned)buf->out + buf->in ? VIRTQ_DESC_F_NEXT : 0);
 }
 
 /*
- * Write one descriptor at the driver's position and step on. The very first
- * of a batch keeps its flags back until vdrv_packed_publish().
+ * Write the head of a chain at the driver's position. In the first chain of
+ * a batch its flags are held back for vdrv_packed_publish().
  */
-VDRV_INLINE void vdrv_packed_put(const VdrvMemOps *m, VdrvQueue *vq,
-                                 bool first, uint64_t addr, uint32_t len,
-                                 uint16_t id, uint16_t flags)
+VDRV_INLINE void vdrv_packed_head(const VdrvMemOps *m, VdrvQueue *vq,
+                                  uint64_t addr, uint32_t len, uint16_t id,
+                                  uint16_t flags)
 {
     uint64_t at = vdrv_packed_at(vq, vq->avail_idx);
 
-    flags |= vdrv_packed_avail_bits(vq->avail_wrap);
-    m->store64(vq->mem, at, addr);
-    if (first) {
-        m->store32(vq->mem, at + VIRTQ_DESC_LEN_OFS, len);
-        m->store16(vq->mem, at + PVIRTQ_DESC_ID_OFS, id);
+    if (vq->published == vq->added) {
         vq->head_pos = vq->avail_idx;
         vq->head_flags = flags;
+        m->store64(vq->mem, at, addr);
+        m->store32(vq->mem, at + VIRTQ_DESC_LEN_OFS, len);
+        m->store16(vq->mem, at + PVIRTQ_DESC_ID_OFS, id);
     } else {
+        m->store64(vq->mem, at, addr);
         m->store64(vq->mem, at + VIRTQ_DESC_LEN_OFS,
                    vdrv_packed_word(len, id, flags));
     }
-    vq->avail_idx = vdrv_packed_step(vq->num, vq->avail_idx,
-                                     &vq->avail_wrap, 1);
+}
+
+/* Write descriptors 1 .. @need - 1 of a chain; returns their writable bytes */
+VDRV_INLINE uint64_t vdrv_packed_tail(const VdrvMemOps *m, VdrvQueue *vq,
+                                      const VdrvBuf *buf, unsigned need,
+                                      uint16_t id)
+{
+    uint16_t pos = vq->avail_idx;
+    bool wrap = vq->avail_wrap;
+    uint64_t in_len = 0;
+
+    for (unsigned i = 1; i < need; i++) {
+        const VdrvSeg *seg = &buf->seg[i];
+        uint16_t flags = vdrv_packed_flags(buf, i) |
+                         vdrv_packed_avail_bits(wrap);
+        uint64_t at = vdrv_packed_at(vq, pos);
+
+        in_len += i >= buf->out ? seg->len : 0;
+        m->store64(vq->mem, at, seg->addr);
+        m->store64(vq->mem, at + VIRTQ_DESC_LEN_OFS,
+                   vdrv_packed_word(seg->len, id, flags));
+        pos = vdrv_packed_step(vq->num, pos, &wrap, 1);
+    }
+    vq->avail_idx = pos;
+    vq->avail_wrap = wrap;
+    return in_len;
 }
 
 VDRV_INLINE int vdrv_packed_add(const VdrvMemOps *m, VdrvQueue *vq,
                                 const VdrvBuf *buf)
 {
-    unsigned total = (unsigned)buf->out + buf->in;
-    bool first = vq->published == vq->added;
+    const VdrvSeg *seg = buf->seg;
     int need = vdrv_check_buf(vq, buf);
     uint16_t id = vq->free_head;
+    uint16_t bits = vdrv_packed_avail_bits(vq->avail_wrap);
+    uint64_t in_len = 0;
 
     if (need < 0) {
         return need;
     }
+    /* The device takes the id of the last descriptor; all carry it (2.8.6) */
     if (buf->table) {
-        vdrv_packed_table(m, vq, buf);
-        vdrv_packed_put(m, vq, first, buf->table, VIRTQ_DESC_SIZE * total,
-                        id, VIRTQ_DESC_F_INDIRECT);
+        in_len = vdrv_packed_table(m, vq->mem, buf);
+        vdrv_packed_head(m, vq, buf->table, VIRTQ_DESC_SIZE *
+                         ((uint32_t)buf->out + buf->in), id,
+                         bits | VIRTQ_DESC_F_INDIRECT);
     } else {
-        for (unsigned i = 0; i < total; i++) {
-            uint16_t flags = i >= buf->out ? VIRTQ_DESC_F_WRITE : 0;
-
-            if (i + 1 < total) {
-                flags |= VIRTQ_DESC_F_NEXT;
-            }
-            /* The device takes the id of the last; all carry it (2.8.6) */
-            vdrv_packed_put(m, vq, first && i == 0, buf->seg[i].addr,
-                            buf->seg[i].len, id, flags);
-        }
+        in_len = buf->out ? 0 : seg->len;
+        vdrv_packed_head(m, vq, seg->addr, seg->len, id,
+                         bits | vdrv_packed_flags(buf, 0));
+    }
+    vq->avail_idx = vdrv_packed_step(vq->num, vq->avail_idx,
+                                     &vq->avail_wrap, 1);
+    if (need > 1) {
+        in_len += vdrv_packed_tail(m, vq, buf, (unsigned)need, id);
     }
     vq->free_head = vq->slots[id].next;
-    vdrv_book(vq, id, buf, (uint16_t)need);
+    vdrv_book(vq, id, buf, (uint16_t)need, in_len);
     return VDRV_OK;
 }
 
@@ -166,9 +207,9 @@ VDRV_INLINE bool vdrv_packed_kick_needed(const VdrvMemOps *m, VdrvQueue *vq)
     if (flags == RING_EVENT_FLAGS_DISABLE) {
         return false;
     }
-    /* A full lap passed every position; reserved values: kick to be safe */
+    /* More than a lap passed every position; reserved: kick to be safe */
     if (flags != RING_EVENT_FLAGS_DESC || !vq->event_idx ||
-        span >= vq->num) {
+        span > vq->num) {
         return true;
     }
     desc = m->load16(vq->mem, vq->device);

@@ -204,16 +204,15 @@ VDRV_INLINE int vdrv_check_buf(const VdrvQueue *vq, const VdrvBuf *buf)
     return (int)need;
 }
 
-/* Book a buffer under @id; the caller has taken its descriptors */
+/*
+ * Book a buffer of @in_len writable bytes under @id; the caller has taken its
+ * descriptors.
+ */
 VDRV_INLINE void vdrv_book(VdrvQueue *vq, uint16_t id, const VdrvBuf *buf,
-                           uint16_t ndesc)
+                           uint16_t ndesc, uint64_t in_len)
 {
     VdrvSlot *slot = &vq->slots[id];
-    uint64_t in_len = 0;
 
-    for (unsigned i = 0; i < buf->in; i++) {
-        in_len += buf->seg[buf->out + i].len;
-    }
     slot->token = buf->token;
     slot->in_len = in_len > UINT32_MAX ? UINT32_MAX : (uint32_t)in_len;
     slot->ndesc = ndesc;

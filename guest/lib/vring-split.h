@@ -27,51 +27,66 @@ VDRV_INLINE void vdrv_split_init(const VdrvMemOps *m, VdrvQueue *vq)
     m->store16(vq->mem, vq->device + VIRTQ_AVAIL_EVENT_OFS(vq->num), 0);
 }
 
-/* Write an indirect table for segments @from on; NEXT links it (2.7.5.3) */
-VDRV_INLINE void vdrv_split_table(const VdrvMemOps *m, VdrvQueue *vq,
-                                  const VdrvBuf *buf, unsigned from)
+/*
+ * Write an indirect table for segments @from on; NEXT links it (2.7.5.3).
+ * Returns its writable length.
+ */
+VDRV_INLINE uint64_t vdrv_split_table(const VdrvMemOps *m, void *mem,
+                                      const VdrvBuf *buf, unsigned from)
 {
-    unsigned total = (unsigned)buf->out + buf->in;
+    const VdrvSeg *seg = buf->seg;
+    unsigned out = buf->out, total = out + buf->in;
     uint64_t at = buf->table;
+    uint64_t in_len = 0;
 
     for (unsigned i = from; i < total; i++, at += VIRTQ_DESC_SIZE) {
-        uint16_t flags = i >= buf->out ? VIRTQ_DESC_F_WRITE : 0;
+        bool write = i >= out;
+        uint16_t flags = write ? VIRTQ_DESC_F_WRITE : 0;
         uint16_t next = i + 1 - from;
+
+        in_len += write ? seg[i].len : 0;
 
         if (i + 1 < total) {
             flags |= VIRTQ_DESC_F_NEXT;
         } else {
             next = 0;
         }
-        m->store64(vq->mem, at, buf->seg[i].addr);
-        m->store64(vq->mem, at + VIRTQ_DESC_LEN_OFS,
-                   vdrv_desc_word(buf->seg[i].len, flags, next));
+        m->store64(mem, at, seg[i].addr);
+        m->store64(mem, at + VIRTQ_DESC_LEN_OFS,
+                   vdrv_desc_word(seg[i].len, flags, next));
     }
+    return in_len;
 }
 
 VDRV_INLINE int vdrv_split_add(const VdrvMemOps *m, VdrvQueue *vq,
                                const VdrvBuf *buf)
 {
-    unsigned total = (unsigned)buf->out + buf->in;
+    /* Copies, as stores to shared memory may alias anything else */
+    void *mem = vq->mem;
+    const VdrvSeg *seg = buf->seg;
+    const VdrvSlot *slots = vq->slots;
+    unsigned out = buf->out, total = out + buf->in;
     unsigned direct = buf->table ? buf->direct : total;
     int need = vdrv_check_buf(vq, buf);
     uint16_t head = vq->free_head;
     uint16_t pos = head;
+    uint64_t desc = vq->desc, in_len = 0;
 
     if (need < 0) {
         return need;
     }
     for (unsigned i = 0; i < (unsigned)need; i++) {
-        uint64_t at = vq->desc + VIRTQ_DESC_SIZE * (uint64_t)pos;
-        uint16_t next = vq->slots[pos].next;
+        uint64_t at = desc + VIRTQ_DESC_SIZE * (uint64_t)pos;
+        uint16_t next = slots[pos].next;
         uint64_t addr;
         uint32_t len;
         uint16_t flags;
 
         if (i < direct) {
-            addr = buf->seg[i].addr;
-            len = buf->seg[i].len;
-            flags = i >= buf->out ? VIRTQ_DESC_F_WRITE : 0;
+            addr = seg[i].addr;
+            len = seg[i].len;
+            flags = i >= out ? VIRTQ_DESC_F_WRITE : 0;
+            in_len += flags ? len : 0;
         } else {
             addr = buf->table;
             len = VIRTQ_DESC_SIZE * (total - direct);
@@ -80,19 +95,19 @@ VDRV_INLINE int vdrv_split_add(const VdrvMemOps *m, VdrvQueue *vq,
         if (i + 1 < (unsigned)need) {
             flags |= VIRTQ_DESC_F_NEXT;
         }
-        m->store64(vq->mem, at, addr);
-        m->store64(vq->mem, at + VIRTQ_DESC_LEN_OFS,
+        m->store64(mem, at, addr);
+        m->store64(mem, at + VIRTQ_DESC_LEN_OFS,
                    vdrv_desc_word(len, flags, next));
         pos = next;
     }
     if (buf->table) {
-        vdrv_split_table(m, vq, buf, direct);
+        in_len += vdrv_split_table(m, mem, buf, direct);
     }
-    m->store16(vq->mem, vq->driver + VIRTQ_RING_OFS +
+    m->store16(mem, vq->driver + VIRTQ_RING_OFS +
                2u * (vq->avail_idx & (vq->num - 1u)), head);
     vq->free_head = pos;
     vq->avail_idx++;
-    vdrv_book(vq, head, buf, (uint16_t)need);
+    vdrv_book(vq, head, buf, (uint16_t)need, in_len);
     /* The split event index counts buffers, not descriptors */
     vq->kick_span -= (unsigned)need - 1;
     return VDRV_OK;

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """The host's end of the guest agent's channel.
 
-The protocol is described in guest/tools/vadis-agent.c. Everything that comes
+The protocol is described in guest/tools/agent/agent.h. Everything that comes
 from the guest is checked: a guest that breaks the protocol ends its channel,
 nothing else. Like the QMP client, this object is fed by the I/O thread of its
 VM and used from any other.
@@ -9,7 +9,6 @@ VM and used from any other.
 
 import itertools
 import os
-import signal
 import struct
 
 from .errors import Failure
@@ -19,7 +18,10 @@ FRAME_MAX = 1 << 20
 CHUNK = 1 << 14
 STDIN_WINDOW = 1 << 16
 RUN_PTY = 1
-PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+UEVENTS_KEPT = 1000
+# The host's programs first; what it lacks may be in busybox.
+PATH = ("/run/vadis/power:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:"
+        "/sbin:/bin:/run/vadis/bin")
 ENVIRONMENT = {"HOME": "/root", "LANG": "C.UTF-8", "PATH": PATH,
                "TERM": "dumb", "USER": "root", "VADIS_GUEST": "1"}
 
@@ -43,6 +45,7 @@ class Command:
         self._window = STDIN_WINDOW
         self._input = bytearray()
         self._eof = False
+        self._when_done = None
 
     # -- for any thread
 
@@ -63,6 +66,13 @@ class Command:
             self._agent.changed.wait_for(
                 lambda: len(self._input) < limit or self.done, timeout)
 
+    def on_done(self, action):
+        """Call ``action`` in the I/O thread at the end; at once if it was."""
+        with self._agent.changed:
+            self._when_done = action
+            if self.done:
+                action()
+
     def signal(self, number):
         """Send a signal to the command's process group."""
         self._agent.send("S", self._number, struct.pack("<I", number))
@@ -75,6 +85,12 @@ class Command:
     @property
     def done(self):
         return self.returncode is not None or self.lost
+
+    def wait_done(self, timeout):
+        """Wait for the end, however it came; the exit status or None."""
+        with self._agent.changed:
+            self._agent.changed.wait_for(lambda: self.done, timeout)
+        return self.returncode
 
     def wait(self, timeout=60):
         """Wait for the end; the exit status, 128+N for signal N.
@@ -114,6 +130,15 @@ class Command:
     def _ended(self, status):
         number = os.waitstatus_to_exitcode(status & 0xffff)
         self.returncode = number if number >= 0 else 128 - number
+        self._tell()
+
+    def _lost(self):
+        self.lost = True
+        self._tell()
+
+    def _tell(self):
+        if self._when_done:
+            self._when_done()
 
 
 class Agent:
@@ -124,20 +149,24 @@ class Agent:
     :param fail: called with what went wrong; raises a Failure with all that
                  is known about the guest
     :param wait: called with (predicate, timeout, what) to wait for something
+    :param held: keep what comes until adopt(): a guest that migrates here
+                 goes on in the middle of what it was saying
     """
 
-    def __init__(self, changed, wake, fail, wait):
+    def __init__(self, changed, wake, fail, wait, held=False):
         self.changed = changed
         self.fail = fail
         self.wait = wait
         self.boots = 0
         self.broken = None
         self._wake = wake
+        self._held = held
         self._numbers = itertools.count(1)
         self._commands = {}
         self._in = bytearray()
         self._out = bytearray()
         self._hellos = set()
+        self.uevents = []
 
     # -- for any thread
 
@@ -190,7 +219,7 @@ class Agent:
                 return
             self._in += data
             try:
-                while self._frame():
+                while not self._held and self._frame():
                     pass
             except ValueError as err:
                 self.broken = str(err)
@@ -201,9 +230,11 @@ class Agent:
         """The guest is gone or starts again: no command will be heard of."""
         with self.changed:
             for command in self._commands.values():
-                command.lost = True
+                command._lost()
             self._commands.clear()
+            self._in.clear()
             self._out.clear()
+            self.uevents.clear()
             self.changed.notify_all()
 
     def adopt(self, other):
@@ -213,15 +244,21 @@ class Agent:
         on one side and end on the other.
         """
         with other.changed:
-            state = (other._numbers, other._commands, other._in, other._out,
-                     other.boots)
-            other._commands, other._in = {}, bytearray()
-            other._out = bytearray()
+            numbers, commands, boots = (other._numbers, other._commands,
+                                        other.boots)
+            begun, unsent = bytes(other._in), bytes(other._out)
+            other._commands = {}
+            other._in.clear()
+            other._out.clear()
         with self.changed:
-            (self._numbers, self._commands, self._in, self._out,
-             self.boots) = state
-            for command in self._commands.values():
+            self._numbers, self._commands, self.boots = (numbers, commands,
+                                                         boots)
+            for command in commands.values():
                 command._agent = self
+            self._held = False
+            self._out[:0] = unsent
+            rest, self._in = bytes(self._in), bytearray(begun)
+            self.feed(rest)
         self._wake()
 
     def _frame(self):
@@ -229,7 +266,7 @@ class Agent:
         if len(self._in) < HEADER.size:
             return False
         kind, number, size = HEADER.unpack_from(self._in)
-        if size > FRAME_MAX or chr(kind) not in "HOEKX" or any(self._in[1:4]):
+        if size > FRAME_MAX or chr(kind) not in "HOEKUX" or any(self._in[1:4]):
             raise ValueError(f"the guest sent a malformed frame: "
                              f"{bytes(self._in[:HEADER.size]).hex()}")
         if len(self._in) < HEADER.size + size:
@@ -242,6 +279,9 @@ class Agent:
     def _handle(self, kind, number, data):
         if kind == "H":
             self._hello(data)
+            return
+        if kind == "U":
+            self._uevent(data)
             return
         command = self._commands.get(number)
         if not command:
@@ -259,13 +299,29 @@ class Agent:
             del self._commands[number]
             command._ended(value)
 
+    def _uevent(self, data):
+        """Keep a device event as a dictionary; the oldest go first."""
+        words = data.decode(errors="replace").split("\0")
+        self.uevents.append(dict(w.split("=", 1) for w in words if "=" in w))
+        del self.uevents[:-UEVENTS_KEPT]
+
+    def wait_uevent(self, timeout=60, **values):
+        """Wait for a device event with these values and forget it.
+
+        For instance ACTION="bind", DRIVER="virtio_rng". Events since the
+        boot are remembered, so a fast one is not missed.
+        """
+        def find():
+            for event in self.uevents:
+                if values.items() <= event.items():
+                    self.uevents.remove(event)
+                    return event
+            return None
+
+        return self.wait(find, timeout, f"the device event {values}")
+
     def _hello(self, data):
         if data == b"boot":
             self.boots += 1
         else:
             self._hellos.add(data)
-
-
-def signal_status(number):
-    """The exit status a shell gives for a signal."""
-    return 128 + int(signal.Signals(number))

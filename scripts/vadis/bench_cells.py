@@ -117,7 +117,7 @@ class Tools:
     """
 
     def __init__(self, directory):
-        self.driver = os.path.join(directory, "tests", "bench", "vring-bench")
+        self.driver = os.path.join(directory, "tests", "ringbench", "vring-bench")
         self.ringtest = os.path.join(directory, "tests", "ring", "ringtest")
         self.ringcount = os.path.join(directory, "tests", "ring", "ringcount")
         self.ringinsn = os.path.join(directory, "tests", "ring", "ringinsn")

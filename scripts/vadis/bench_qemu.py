@@ -3,7 +3,7 @@
 """A QEMU without guest code for the ring benchmark.
 
 The machine runs under -accel qtest: nothing executes in it, its devices are
-driven by the program tests/bench/vring-bench through shared RAM.  One QEMU
+driven by the program tests/ringbench/vring-bench through shared RAM.  One QEMU
 holds every device that is measured; all but one are reset at any time and
 cost nothing.
 """
@@ -113,13 +113,14 @@ class BenchQemu:
 
     iothread: put echo and blk into a polling iothread
     wrapper: command to run QEMU under, for instance valgrind
+    env: additions to the environment
     """
 
-    def __init__(self, variant, iothread=True, wrapper=(), extra=()):
+    def __init__(self, variant, iothread=True, wrapper=(), env=None):
         self.variant = variant
         self.iothread = iothread
         self.wrapper = list(wrapper)
-        self.extra = list(extra)
+        self.env = dict(os.environ, **(env or {}))
         self.process = None
         self.dir = None
         self.log = None
@@ -149,7 +150,7 @@ class BenchQemu:
         for where in ("/usr/share/seabios", "/usr/share/qemu"):
             if os.path.isdir(where):
                 argv += ["-L", where]
-        return argv + device_args(self.variant, self.iothread) + self.extra
+        return argv + device_args(self.variant, self.iothread)
 
     def __enter__(self):
         self.dir = tempfile.mkdtemp(prefix="vadis-bench.")
@@ -159,7 +160,7 @@ class BenchQemu:
             # pylint: disable=consider-using-with
             self.process = subprocess.Popen(
                 self.command(), stdin=subprocess.DEVNULL, stdout=self.log,
-                stderr=self.log, cwd=self.dir)
+                stderr=self.log, cwd=self.dir, env=self.env)
             self._await_ready()
         except BaseException:
             self.__exit__(None, None, None)

@@ -148,49 +148,44 @@ def per_request(sample, metric):
     return sample[f"{metric}_ns"] / sample["requests"]
 
 
-def summarise_cell(pairs, metric):
+def summarise_cell(pairs, metric, subject=None):
     """Condense the pairs of one cell.
 
     pairs: list of {"probes": [ns...], "samples": {variant: sample},
                     "floor": ns or None}
+    subject: the variant that is compared with each of the others
     Returns {"pairs", "discarded", "void", "variants": {variant: summary},
-    "ratios": {variant: summary}, "floor": summary}; ratios are variant over
-    the first variant of each pair, below 1 means faster than it.
+    "ratios": {other: summary}, "floor": summary}; ratios are the subject over
+    the other inside one pair, so below 1 means that the subject is faster.
     """
     used = [p for p in pairs if probes_agree(p["probes"])]
+    names = []
+    for pair in pairs:
+        names += [name for name in pair["samples"] if name not in names]
     result = {
         "pairs": len(pairs),
         "discarded": len(pairs) - len(used),
         "void": {},
-        "variants": {},
-        "ratios": {},
         "floor": summary([p["floor"] for p in used
                           if p.get("floor") is not None]),
     }
-    names = []
-    for pair in pairs:
-        for name in pair["samples"]:
-            if name not in names:
-                names.append(name)
     values = {name: [] for name in names}
-    ratios = {name: [] for name in names}
+    ratios = {name: [] for name in names if name != subject}
     for pair in used:
         good = {}
         for name, sample in pair["samples"].items():
             why = void_reason(sample, metric)
             if why:
-                entry = result["void"].setdefault(
-                    name, {"n": 0, "why": why})
+                entry = result["void"].setdefault(name, {"n": 0, "why": why})
                 entry["n"] += 1
             else:
                 good[name] = per_request(sample, metric)
                 values[name].append(good[name])
-        base = good.get(names[0])
-        for name in good:
-            if base is not None and name != names[0]:
-                ratios[name].append(good[name] / base)
-    for name in names:
-        result["variants"][name] = summary(values[name])
-        if name != names[0]:
-            result["ratios"][name] = summary(ratios[name])
+        if subject in good:
+            for name in good:
+                if name != subject:
+                    ratios[name].append(good[subject] / good[name])
+    result["variants"] = {name: summary(values[name]) for name in names}
+    result["ratios"] = {name: summary(ratios[name]) for name in ratios} \
+        if subject in names else {}
     return result

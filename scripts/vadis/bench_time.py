@@ -96,32 +96,42 @@ class TimeRun:
                                      "floor": floor})
 
     def run(self, rounds, seconds):
-        """Measure so many rounds, or as many whole ones as fit in seconds,
-        at least one."""
+        """Measure so many rounds, or as many whole ones as fit in seconds.
+        Of the first, as much as fits: unreached() has the rest."""
         begin = time.monotonic()
         longest = 0
         try:
             for number in range(rounds):
                 start = time.monotonic()
                 if number and start + longest > begin + seconds:
-                    progress.note(
-                        f"time: {number} of {rounds} rounds fit in "
-                        f"{seconds:.0f} s")
+                    progress.note(f"time: {number} of {rounds} rounds fit in "
+                                  f"{seconds:.0f} s")
                     break
-                self._round(number, rounds)
+                if not self._round(number, rounds, begin + 1.5 * seconds):
+                    break
                 self.rounds += 1
                 longest = max(longest, time.monotonic() - start)
         finally:
             for variant in self.variants:
                 self._drop(variant)
 
-    def _round(self, number, rounds):
+    def unreached(self):
+        """Cells that the time did not suffice for."""
+        return [cell for cell in self.cells
+                if not self.pairs[cell] and self._able(cell)]
+
+    def _round(self, number, rounds, deadline):
+        """One round; False if it was cut short."""
         cells = list(self.cells)
         random.Random(number).shuffle(cells)
         with progress.step(f"time: round {number + 1} of {rounds}, "
                            f"{len(cells)} cells") as step:
             said = time.monotonic()
             for done, cell in enumerate(cells):
+                if time.monotonic() > deadline:
+                    progress.note(f"time: out of time after {done} of "
+                                  f"{len(cells)} cells of round {number + 1}")
+                    return False
                 order = self._able(cell)
                 if not order:
                     continue
@@ -132,3 +142,4 @@ class TimeRun:
                     progress.note(f"    {done} of {len(cells)} cells")
                     said = time.monotonic()
                 self._pair(cell, order)
+        return True

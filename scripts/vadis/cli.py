@@ -6,13 +6,15 @@ import dataclasses
 import os
 import shlex
 import signal
+import subprocess
 import sys
 import threading
 
-from . import guestnet, options, paths
+from . import guestnet, options, paths, report
 from .errors import Failure
 from .machine import Config, Machine, Share
-from .vm import VM, private_dir
+from .private import PrivateDir
+from .vm import VM
 
 FAILED = 125
 TIMED_OUT = 124
@@ -65,7 +67,7 @@ def dry_run(settings):
     """Print a command line that boots to a shell on the terminal."""
     machine = Machine(settings)
     home = paths.cache("dry-run")
-    machine.write_image(home / "initrd")
+    machine.write_image(home / "initrd", console=True)
     print(shlex.join(machine.argv(home, sockets=False)))
 
 
@@ -122,10 +124,14 @@ def run_command(vm, argv, env, cwd, timeout):
         threading.Thread(target=forward.input, daemon=True).start()
     else:
         command.close_stdin()
-    vm.wait_done(command, timeout)
+    command.wait_done(timeout)
+    if not command.done:
+        err = report.failure(vm, f"the command did not end in {timeout} s")
+        err.status = TIMED_OUT
+        raise err
     if forward.closed:
         return PIPE_CLOSED
-    if command.returncode is None and vm.shut_down_by_guest():
+    if command.lost and vm.shut_down_by_guest():
         return 0
     return command.wait(0)
 
@@ -146,15 +152,33 @@ def shell(vm, env, cwd):
     return status or 0
 
 
-def debug(vm, args):
-    """Hand over to gdb on the guest's kernel."""
-    try:
-        from . import guestgdb
-    except ImportError:
-        complain(f"the guest waits for gdb; in gdb: target remote "
-                 f"{vm.gdb_address()}")
-        return vm.wait_exit(None)
-    return guestgdb.run(vm, args.command)
+def debug(vm, args, env):
+    """gdb on the guest's kernel, with a command in the guest if given."""
+    from . import guestgdb
+    line = guestgdb.command(vm.machine.kernel, vm.gdb_socket(),
+                            breaks=args.gdb_break, batch=args.gdb_batch)
+    # Ctrl-C is gdb's, to stop the guest; a handler, unlike SIG_IGN, is not
+    # passed on to gdb.
+    signal.signal(signal.SIGINT, lambda *_: None)
+    status = []
+
+    def in_guest():
+        try:
+            vm.wait_boot(None)
+            status.append(run_command(vm, args.command, env, os.getcwd(),
+                                      args.timeout))
+        except Failure as err:
+            if vm.running:
+                print(f"run-vm: {err}", file=sys.stderr)
+                status.append(FAILED)
+
+    thread = threading.Thread(target=in_guest, daemon=True)
+    if args.command:
+        thread.start()
+    gdb = subprocess.call(line)
+    if args.command and args.gdb_batch is not None and not gdb:
+        thread.join()
+    return gdb or (status[0] if status else 0)
 
 
 # -- guests --------------------------------------------------------------
@@ -190,7 +214,7 @@ def single(args, settings):
 def pair(args, settings):
     """Two guests on one link; the command runs in the first."""
     with contextlib.ExitStack() as stack:
-        home = private_dir(stack)
+        home = stack.enter_context(PrivateDir()).path
         vms = []
         for name in guestnet.PAIR:
             backend, device = guestnet.pair_args(name, home)
@@ -218,24 +242,27 @@ def start_peer(vm, text):
 
 
 def run(args):
-    settings = config(args)
+    settings, wanted = config(args), parse_env(args.env)
     if args.peer and not args.pair:
         raise Failure("--peer is for a pair of guests", "Add --pair.")
+    if (args.gdb_break or args.gdb_batch is not None) and not args.gdb:
+        raise Failure("--gdb-break and --gdb-batch are for --gdb",
+                      "Add --gdb.")
+    if args.gdb and args.pair:
+        raise Failure("--gdb debugs one guest, --pair starts two",
+                      "Leave one of them out.")
     if args.dry_run:
         dry_run(settings)
         return 0
     with (pair if args.pair else single)(args, settings) as (vm, env):
         if args.gdb:
-            return debug(vm, args)
+            return debug(vm, args, {**env, **wanted})
         if args.net:
             guestnet.configure_user(vm)
-        env = {**env, **parse_env(args.env)}
         if not args.command:
-            status = shell(vm, env, os.getcwd())
-        else:
-            status = run_command(vm, args.command, env, os.getcwd(),
-                                 args.timeout)
-        return status
+            return shell(vm, {**env, **wanted}, os.getcwd())
+        return run_command(vm, args.command, {**env, **wanted}, os.getcwd(),
+                           args.timeout)
 
 
 def _on_signal(number, _frame):

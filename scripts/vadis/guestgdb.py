@@ -111,7 +111,9 @@ def command(kern, socket, breaks=(), batch=None):
     :return: list of arguments
     """
     debug = symbols(kern)
-    argv = [paths.tool("gdb", "gdb"), "-q"]
+    # A kernel without debug package: do not let gdb ask the network for one.
+    argv = [paths.tool("gdb", "gdb"), "-q",
+            "-iex", "set debuginfod enabled off"]
     if batch is not None:
         argv += ["-nx", "-batch"]
     argv += ["-x", str(SCRIPT), "-ex", f"vguest attach {socket}"]

@@ -18,7 +18,7 @@ from . import modules, paths
 from .cpio import Archive
 from .errors import Failure
 
-AGENT = paths.TOP / "guest/tools/vadis-agent.c"
+AGENT = paths.TOP / "guest/tools/agent"
 ROOT_TAG = "vadis.root"
 # cache=loose: the root is read-only, so what the guest saw once stays true.
 # noxattr: overlayfs would ask the host for an attribute on each lookup.
@@ -26,24 +26,25 @@ ROOT_OPTIONS = ("trans=virtio,version=9p2000.L,msize=262144,cache=loose,"
                 "noxattr")
 # cache=none would forbid shared mappings; mmap keeps writes through.
 SHARE_OPTIONS = "trans=virtio,version=9p2000.L,msize=262144,cache=mmap"
+POWER = ("halt", "poweroff", "reboot")
 # Raise it when the archive's layout changes.
-LAYOUT = 1
+LAYOUT = 2
 
 
 def agent():
     """The compiled agent, static, because an initramfs has no libraries."""
-    source = AGENT.read_bytes()
-    digest = hashlib.sha256(source).hexdigest()[:16]
-    binary = paths.cache("agent") / f"vadis-agent-{digest}"
+    sources = sorted(AGENT.glob("*.[ch]"))
+    digest = hashlib.sha256(b"".join(s.read_bytes() for s in sources))
+    binary = paths.cache("agent") / f"vadis-agent-{digest.hexdigest()[:16]}"
     if not binary.is_file():
         new = binary.with_suffix(f".{os.getpid()}")
         compiler = os.environ.get("CC", "gcc").split()
         done = subprocess.run(
-            [paths.tool(compiler[0], "gcc"), *compiler[1:], "-Os", "-static",
-             "-o", new, AGENT, "-lutil"],
-            capture_output=True, text=True, check=False)
+            [paths.tool(compiler[0], "gcc"), *compiler[1:], "-Os", "-Wall",
+             "-static", "-o", new, *(s for s in sources if s.suffix == ".c"),
+             "-lutil"], capture_output=True, text=True, check=False)
         if done.returncode:
-            raise Failure(f"cannot compile {AGENT.name}: "
+            raise Failure(f"cannot compile {AGENT}: "
                           f"{done.stderr.strip()[:400]}",
                           "Install gcc and libc6-dev: scripts/install-deps")
         new.rename(binary)
@@ -68,6 +69,17 @@ def _module_path(release, path):
     return f"/lib/modules/{release}/" + re.sub(r"\.ko\.\w+$", ".ko", path)
 
 
+def _power_commands(archive):
+    """poweroff and friends for a guest on the host's root.
+
+    The host's own ones talk to systemd, which does not run in the guest.
+    """
+    for name in POWER:
+        archive.file(f"power/{name}", b"#!/run/vadis/bin/busybox sh\n"
+                     b"exec /run/vadis/bin/busybox " + name.encode() + b"\n",
+                     0o755)
+
+
 def _base(kernel, tree, order):
     archive = Archive()
     archive.device("dev/console", 5, 1)
@@ -82,6 +94,7 @@ def _base(kernel, tree, order):
         archive.directory(name)
     for name in ("sbin", "usr/bin", "usr/sbin"):
         archive.link(name, "/bin")
+    _power_commands(archive)
     for path in order:
         archive.file(_module_path(kernel.release, path), tree.load(path))
     return archive.bytes()

@@ -6,7 +6,7 @@ import os
 import pathlib
 import re
 
-from . import image, kernel, modules, paths
+from . import guestnet, image, kernel, modules, paths
 from .errors import Failure
 
 CMDLINE = ("console=ttyS0", "rdinit=/init", "quiet", "panic=-1",
@@ -74,8 +74,8 @@ class Config:
     :param args: any other QEMU arguments, as a list
     :param reboot: let the guest reboot; otherwise a reboot ends QEMU
     :param incoming: wait for an incoming migration ("defer")
-    :param gdb: address for the gdbstub, such as "unix:/path,server=on"; the
-                guest waits for gdb
+    :param gdb: "auto" (VM.gdb_socket()) or an address for the gdbstub; the
+                guest waits for gdb, at addresses without randomness
     """
     name: str = "vm"
     kernel: object = kernel.DEFAULT
@@ -161,7 +161,8 @@ class Machine:
                         f"mount_tag=vadis.share{i}"))
         if c.net:
             out.append((["-netdev", "user,id=user0"],
-                        "virtio-net-pci,netdev=user0,romfile="))
+                        "virtio-net-pci,netdev=user0,romfile=,"
+                        f"mac={guestnet.USER_MAC}"))
         for i, disk in enumerate(c.disks):
             path, options = parse_disk(disk)
             out.append((["-drive", f"if=none,id=disk{i},"
@@ -179,11 +180,14 @@ class Machine:
         names += modules.for_devices(devices) + list(self.config.modules)
         return names
 
-    def _lines(self):
+    def _lines(self, console):
         """Lines of /vadis.conf."""
         c = self.config
         lines = [("hostname", re.sub(r"[^A-Za-z0-9-]", "-", c.name))]
+        if console:
+            lines.append(("console",))
         if c.root == "9p":
+            lines.append(("autoload",))
             lines.append(("root", image.ROOT_TAG, image.ROOT_OPTIONS))
             if self.kernel.modules:
                 lines.append(("bind", self.kernel.modules.resolve(),
@@ -193,9 +197,12 @@ class Machine:
             lines.append(("9p", f"vadis.share{i}", share.mount, options))
         return lines
 
-    def write_image(self, path):
-        """Write the initramfs this guest boots from."""
-        image.write(path, self.kernel, self.modules(), self._lines(),
+    def write_image(self, path, console=False):
+        """Write the initramfs this guest boots from.
+
+        :param console: a shell on the console in place of the agent
+        """
+        image.write(path, self.kernel, self.modules(), self._lines(console),
                     self.config.files)
 
     def argv(self, home, sockets=True):
@@ -206,7 +213,8 @@ class Machine:
                         ``home``; otherwise the console is the terminal
         """
         c = self.config
-        append = list(CMDLINE) + ([c.append] if c.append else [])
+        append = list(CMDLINE) + ["nokaslr"] * bool(c.gdb)
+        append += [c.append] if c.append else []
         argv = [str(self.qemu), *paths.firmware_args(self.qemu),
                 "-nodefaults", "-no-user-config",
                 "-name", escape(f"vadis-{c.name}"),
@@ -233,5 +241,8 @@ class Machine:
         if c.incoming:
             argv += ["-incoming", c.incoming]
         if c.gdb:
-            argv += ["-S", "-gdb", c.gdb]
+            stub = c.gdb
+            if stub == "auto":
+                stub = f"unix:{escape(home)}/gdb,server=on,wait=off"
+            argv += ["-S", "-gdb", stub]
         return argv + list(c.args)

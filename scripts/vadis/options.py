@@ -99,6 +99,12 @@ def _running(group):
     group.add_argument("--gdb", action="store_true",
                        help="stop before the first instruction and debug "
                        "the guest's kernel")
+    group.add_argument("--gdb-break", metavar="[MODULE:]FUNCTION",
+                       action="append", default=[],
+                       help="with --gdb: stop there; may be repeated")
+    group.add_argument("--gdb-batch", metavar="CMD", action="append",
+                       help="with --gdb: run gdb commands at the first stop "
+                       "instead of asking; may be repeated")
     group.add_argument("--qemu", metavar="PATH", help="another QEMU binary")
 
 

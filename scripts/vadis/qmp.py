@@ -50,13 +50,18 @@ class QMP:
         self._socket.sendall(json.dumps(message).encode() + b"\n")
 
     def feed(self, data):
-        """Bytes from the socket; called by the I/O thread."""
+        """Bytes from the socket; called by the I/O thread.
+
+        Returns the names of the events among them.
+        """
         *lines, self._text = (self._text + data).split(b"\n")
         with self._changed:
+            before = len(self.events)
             for line in lines:
                 if line.strip():
                     self._take(json.loads(line))
             self._changed.notify_all()
+            return [event["event"] for event in self.events[before:]]
 
     def _take(self, message):
         if "QMP" in message:

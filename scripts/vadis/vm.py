@@ -8,32 +8,24 @@
         print(result.returncode, result.stdout.decode())
         vm.qmp("device_add", driver="virtio-balloon-pci", id="b0")
 
-Each VM has one I/O thread. It starts QEMU and lives until QEMU has ended, so
-that the kernel kills QEMU when this process dies for whatever reason (the
-parent death signal is tied to the thread that forked). The thread owns all
-sockets; everybody else waits on one Condition.
+Each VM has one I/O thread (iothread.py), which owns QEMU and all its sockets;
+everybody else waits on one Condition.
 """
 
 import dataclasses
 import os
 import pathlib
-import selectors
-import shutil
 import signal
-import socket
-import subprocess
-import tempfile
 import threading
 
-from . import paths, report
+from . import report
 from .agent import Agent
 from .console import Console
 from .errors import Failure
+from .iothread import IOThread
 from .machine import Config, Machine
+from .private import PrivateDir
 from .qmp import QMP
-
-CHANNELS = ("console", "agent", "qmp")
-SOCKET_PATH_MAX = 107
 
 
 @dataclasses.dataclass
@@ -59,15 +51,6 @@ class Result:
         return self
 
 
-def private_dir():
-    """A new directory for sockets, with a path short enough for them."""
-    path = tempfile.mkdtemp(prefix="vadis-")
-    if len(os.path.join(path, max(CHANNELS, key=len))) > SOCKET_PATH_MAX:
-        os.rmdir(path)
-        path = tempfile.mkdtemp(prefix="vadis-", dir="/tmp")
-    return path
-
-
 class VM:
     """One guest; keyword arguments are those of machine.Config.
 
@@ -79,9 +62,11 @@ class VM:
         self.config = Config(**settings)
         self.machine = Machine(self.config)
         self.home = None
+        self._dir = None
         self.changed = threading.Condition()
         self.monitor = QMP(self.changed)
-        self.agent = Agent(self.changed, self._wake, self._fail, self.wait)
+        self.agent = Agent(self.changed, self._wake, self._fail, self.wait,
+                           held=bool(self.config.incoming))
         self._log = None
         if log:
             pathlib.Path(log).parent.mkdir(parents=True, exist_ok=True)
@@ -91,7 +76,6 @@ class VM:
         self.pid = None
         self._error = None
         self._thread = None
-        self._waker = None
 
     # -- life
 
@@ -114,27 +98,17 @@ class VM:
 
     def start(self):
         """Start QEMU; returns once it has connected its monitor."""
-        self.home = private_dir()
+        self._dir = PrivateDir()
+        self.home = self._dir.path
         try:
             self.machine.write_image(os.path.join(self.home, "initrd"))
-            self._waker, wakee = socket.socketpair()
-            self._waker.setblocking(False)
-            listeners = {name: self._listen(name) for name in CHANNELS}
-            self._thread = threading.Thread(
-                target=self._io_thread, args=(listeners, wakee), daemon=True,
-                name=f"vadis-{self.config.name}")
-            self._thread.start()
-            self.wait(lambda: self.monitor.greeting, 30, "QEMU's monitor")
+            self._thread = IOThread(self.machine.argv(self.home), self.home,
+                                    self)
+            self.wait(lambda: self.monitor.greeting, 60, "QEMU's monitor")
         except BaseException:
             self.close()
             raise
         return self
-
-    def _listen(self, name):
-        sock = socket.socket(socket.AF_UNIX)
-        sock.bind(os.path.join(self.home, name))
-        sock.listen(1)
-        return sock
 
     def wait_boot(self, timeout=120, boots=1):
         """Wait until the guest's agent answers (for the n-th boot)."""
@@ -152,15 +126,12 @@ class VM:
     def close(self):
         """End QEMU and remove the private directory; may be called again."""
         self.kill()
-        if self._waker:
-            self._waker.close()
-            self._waker = None
         if self._log:
             self._log.close()
             self._log = None
-        if self.home:
-            shutil.rmtree(self.home, ignore_errors=True)
-            self.home = None
+        if self._dir:
+            self._dir.close()
+            self._dir = self.home = None
 
     def wait_exit(self, timeout=60):
         """Wait for QEMU to end by itself; its exit status."""
@@ -172,6 +143,13 @@ class VM:
         """Let the guest sync and power off; QEMU's exit status."""
         self.agent.send("P")
         return self.wait_exit(timeout)
+
+    def shut_down_by_guest(self):
+        """Has the guest itself powered off, rather than crashed?"""
+        with self.changed:
+            return any(e["event"] == "SHUTDOWN" and
+                       e["data"].get("reason") == "guest-shutdown"
+                       for e in self.monitor.events)
 
     def reboot(self, timeout=120):
         """Reboot the guest (needs reboot=True) and wait for its agent."""
@@ -197,17 +175,19 @@ class VM:
     def wait(self, predicate, timeout, what):
         """Wait until ``predicate()`` is true and return what it gave.
 
-        It is called with the lock held whenever anything happened. QEMU's
-        end or a guest's panic ends the wait at once; these and the deadline
+        It is called with the lock held whenever anything happened, and not
+        again once it was true. QEMU's end or a guest's panic ends the wait at once; these and the deadline
         raise a Failure with the console, the queues and a rerun command.
         """
+        value = None
+
         def settled():
-            return (predicate() or self.returncode is not None or
+            nonlocal value
+            value = predicate()
+            return (value or self.returncode is not None or
                     self.console.panicked or self.agent.broken)
 
         self._wait_plain(settled, timeout, what)
-        with self.changed:
-            value = predicate()
         if value:
             return value
         if self.agent.broken:
@@ -260,8 +240,38 @@ class VM:
         return self.agent.start(argv, **options)
 
     def adopt_agent(self, source):
-        """Continue ``source``'s agent channel here, after migration."""
+        """Continue ``source``'s agent channel here, after migration.
+
+        Commands that were running go on and are heard of here. Call it once
+        the source has told that migration is complete.
+        """
         self.agent.adopt(source.agent)
+
+    def gdb_socket(self):
+        """The gdbstub's socket for gdb="auto"."""
+        return os.path.join(self.home, "gdb")
+
+    # -- for the I/O thread
+
+    def _wake(self):
+        if self._thread:
+            self._thread.wake()
+
+    def started(self, pid):
+        with self.changed:
+            self.pid = pid
+            self.changed.notify_all()
+
+    def ended(self, status):
+        self.monitor.closed()
+        with self.changed:
+            self.returncode = status
+            self.agent.lost()
+
+    def failed(self, error):
+        with self.changed:
+            self._error = error
+            self.changed.notify_all()
 
     # -- QEMU's errors
 
@@ -273,121 +283,3 @@ class VM:
                 return [line.rstrip() for line in text][-20:]
         except OSError:
             return []
-
-    # -- the I/O thread
-
-    def _wake(self):
-        try:
-            if self._waker:
-                self._waker.send(b"x")
-        except OSError:
-            pass                        # full: it wakes anyway; or closed
-
-    def _spawn(self):
-        errors = open(os.path.join(self.home, "stderr"), "wb")
-        with errors:
-            return subprocess.Popen(
-                [paths.tool("setpriv", "util-linux"), "--pdeathsig", "KILL",
-                 *self.machine.argv(self.home)],
-                stdin=subprocess.DEVNULL, stdout=errors, stderr=errors,
-                start_new_session=True)
-
-    def _io_thread(self, listeners, wakee):
-        try:
-            process = self._spawn()
-        except (OSError, Failure) as err:
-            with self.changed:
-                self._error = err if isinstance(err, Failure) else Failure(
-                    f"cannot start QEMU: {err}")
-                self.changed.notify_all()
-            return
-        with self.changed:
-            self.pid = process.pid
-        try:
-            self._serve(process, listeners, wakee)
-        finally:
-            if process.poll() is None:
-                process.kill()
-            status = process.wait()
-            self.monitor.closed()
-            with self.changed:
-                self.returncode = status
-                self.agent.lost()
-            wakee.close()
-
-    def _serve(self, process, listeners, wakee):
-        """Move bytes until QEMU has ended and all it wrote is read."""
-        pidfd = os.pidfd_open(process.pid)
-        try:
-            with selectors.DefaultSelector() as sel:
-                self._loop(sel, pidfd, listeners, wakee)
-        finally:
-            os.close(pidfd)
-            for sock in listeners.values():
-                sock.close()
-
-    def _loop(self, sel, pidfd, listeners, wakee):
-        read = selectors.EVENT_READ
-        sel.register(pidfd, read, "exit")
-        sel.register(wakee, read, "wake")
-        for name, sock in listeners.items():
-            sel.register(sock, read, "listen " + name)
-        sockets, ended = {}, False
-        while True:
-            agent = sockets.get("agent")
-            if agent:
-                want = read | (selectors.EVENT_WRITE if self.agent.pending()
-                               else 0)
-                sel.modify(agent, want, "agent")
-            # Once QEMU has ended, only what it left in the sockets remains.
-            ready = sel.select(0 if ended else None)
-            for key, mask in ready:
-                name = key.data
-                if name == "exit":
-                    ended = True
-                    sel.unregister(pidfd)
-                elif name == "wake":
-                    wakee.recv(4096)
-                elif name.startswith("listen "):
-                    name = name.partition(" ")[2]
-                    sockets[name] = self._accept(sel, key.fileobj, name)
-                else:
-                    self._serve_socket(sel, sockets, name, mask)
-            if ended and not ready:
-                break
-        for sock in sockets.values():
-            sock.close()
-
-    def _accept(self, sel, listener, name):
-        sock, _ = listener.accept()
-        sel.register(sock, selectors.EVENT_READ, name)
-        if name == "agent":
-            sock.setblocking(False)
-        elif name == "qmp":
-            self.monitor.attach(sock)
-        return sock
-
-    def _serve_socket(self, sel, sockets, name, mask):
-        sock = sockets[name]
-        try:
-            if mask & selectors.EVENT_WRITE:
-                self.agent.written(sock.send(self.agent.pending()))
-            if not mask & selectors.EVENT_READ:
-                return
-            data = sock.recv(1 << 16)
-        except BlockingIOError:
-            return
-        except OSError:
-            data = b""
-        if not data:
-            sel.unregister(sock)
-            sock.close()
-            del sockets[name]
-        elif name == "agent":
-            self.agent.feed(data)
-        elif name == "qmp":
-            self.monitor.feed(data)
-        else:
-            with self.changed:
-                self.console.feed(data)
-                self.changed.notify_all()

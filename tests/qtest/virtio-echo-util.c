@@ -308,9 +308,3 @@ void echo_expect_needs_reset(EchoTest *t)
         g_assert_cmpint(g_get_monotonic_time(), <, end);
     }
 }
-
-void *echo_add_iothread(GString *cmd_line, void *arg)
-{
-    g_string_append(cmd_line, " -object iothread,id=io0 ");
-    return arg;
-}

@@ -107,7 +107,7 @@ void echo_expect_needs_reset(EchoTest *t);
 /** Offset @field of the PCI common configuration, inside the BAR */
 uint64_t echo_common_cfg(EchoTest *t, uint64_t field);
 
-/** "before" function: adds an IOThread named io0. Returns @arg. */
-void *echo_add_iothread(GString *cmd_line, void *arg);
+/* An edge's after_cmd_line that adds an IOThread named io0 */
+#define ECHO_IOTHREAD "-object iothread,id=io0"
 
 #endif

@@ -128,6 +128,8 @@ static void test_idle_device_wants_kick(void *obj, void *data,
     unsigned i;
 
     packed_disk_start(&disk, obj, alloc, 4, (uintptr_t)data);
+    /* Before it has looked at the ring once, a device may have said nothing. */
+    packed_read_one(&disk, 0, PACKED_DIRECT);
     for (i = 0; i < 10; i++) {
         PackedRead req = packed_read_prepare(&disk, i);
         QVRingPackedEvent event;
@@ -137,9 +139,9 @@ static void test_idle_device_wants_kick(void *obj, void *data,
         packed_read_add(&disk, &req, PACKED_DIRECT);
         qvirtqueue_packed_get_device_event(disk.qts, disk.vq, &event);
         g_assert_cmpuint(event.flags, ==,
-                         i && event_idx ? VRING_PACKED_EVENT_FLAG_DESC
-                                        : VRING_PACKED_EVENT_FLAG_ENABLE);
-        if (i && event_idx) {
+                         event_idx ? VRING_PACKED_EVENT_FLAG_DESC
+                                   : VRING_PACKED_EVENT_FLAG_ENABLE);
+        if (event_idx) {
             g_assert_cmpuint(event.off, ==,
                              qvirtqueue_packed_head(disk.vq, req.token, &wrap));
             g_assert_cmpint(event.wrap, ==, wrap);

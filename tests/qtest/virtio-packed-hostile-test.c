@@ -198,13 +198,6 @@ static void data_unmapped(PackedDisk *disk, PackedRead *req)
     put(disk, 0, req->addr, PACKED_REQ_HDR, NEXT);
 }
 
-static void data_in_own_registers(PackedDisk *disk, PackedRead *req)
-{
-    put_data_and_status(disk, req);
-    put(disk, 1, disk->pci->bar.addr, PACKED_REQ_DATA, WRITE | NEXT);
-    put(disk, 0, req->addr, PACKED_REQ_HDR, NEXT);
-}
-
 static void data_wraps_address_space(PackedDisk *disk, PackedRead *req)
 {
     put_data_and_status(disk, req);
@@ -265,7 +258,6 @@ static const HostileCase cases[] = {
     { "table-with-next", table_with_next, SURVIVES },
     { "header-unmapped", header_unmapped, SURVIVES },
     { "data-unmapped", data_unmapped, SURVIVES },
-    { "data-in-own-registers", data_in_own_registers, SURVIVES },
     { "data-wraps-address-space", data_wraps_address_space, SURVIVES },
     { "data-over-the-ring", data_over_the_ring, SURVIVES },
     { "event-flags-reserved", event_flags_reserved, COMPLETES },

@@ -424,15 +424,14 @@ static void bad(const char *opt, const char *val)
 
 static unsigned number(const char *opt, const char *s, unsigned max)
 {
-    char *end;
-    unsigned long v;
+    unsigned v = 0;
+    int n = 0;
 
-    errno = 0;
-    v = strtoul(s, &end, 10);
-    if (errno || *s < '0' || *s > '9' || *end || v < 1 || v > max) {
+    /* Nine digits are enough for all and cannot overflow */
+    if (sscanf(s, "%9u%n", &v, &n) != 1 || s[n] || v < 1 || v > max) {
         bad(opt, s);
     }
-    return (unsigned)v;
+    return v;
 }
 
 static int choice(const char *opt, const char *s, const char *const *names,
@@ -595,7 +594,8 @@ int main(int argc, char **argv)
     pin(b->cpu[0]);
     if (only_probe) {
         printf("{\"bench\": \"probe\", \"round_trip_ns\": %.1f, "
-               "\"cpus\": [%d, %d]}\n", probe(b, b->rounds), b->cpu[0], b->cpu[1]);
+               "\"cpus\": [%d, %d]}\n", probe(b, b->rounds), b->cpu[0],
+               b->cpu[1]);
     } else {
         run_matrix(b, &ch, requests);
     }

@@ -113,10 +113,12 @@ static void test_refused(void)
         VdrvBuf buf = {
             .seg = seg, .out = cases[i].out, .in = cases[i].in,
             .direct = cases[i].direct,
-            .table = cases[i].table ? ring_test_table(t, 0) : 0,
         };
         VdrvQueue before = t->vq;
 
+        if (cases[i].table) {
+            buf.table = ring_test_table(t, 0);
+        }
         g_assert_cmpint(vdrv_add(t->m, &t->vq, &buf), ==, VDRV_EINVAL);
         g_assert_cmpmem(&before, sizeof(before), &t->vq, sizeof(t->vq));
         vdrv_publish(t->m, &t->vq);

@@ -47,9 +47,6 @@ static void echo_pci_instance_init(Object *obj)
 
     virtio_instance_init_common(obj, &echo->vdev, sizeof(echo->vdev),
                                 TYPE_VIRTIO_ECHO);
-    object_property_add_alias(obj, "requests", OBJECT(&echo->vdev),
-                              "requests");
-    object_property_add_alias(obj, "bytes", OBJECT(&echo->vdev), "bytes");
 }
 
 static void echo_pci_class_init(ObjectClass *klass, void *data)

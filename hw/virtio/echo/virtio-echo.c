@@ -26,13 +26,14 @@
 #include "qapi/error.h"
 #include "qapi/util.h"
 #include "qapi/visitor.h"
-#include "qemu/host-utils.h"
+#include "qemu/iov.h"
 #include "qemu/module.h"
 #include "qemu/rcu.h"
 #include "qemu/units.h"
 #include "trace.h"
 
-/* A pass that echoed this much gives way to the rest of the event loop. */
+/* A pass that did this much gives way to the rest of the event loop. */
+#define PASS_REQUESTS 1024
 #define PASS_BYTES (4 * MiB)
 
 struct VirtIOEchoRequest {
@@ -201,7 +202,7 @@ static bool echo_pass(VirtIOEchoQueue *q)
         do {
             n = echo_batch(q, &bytes);
             requests += n;
-        } while (n && requests < s->conf.queue_size && bytes < PASS_BYTES);
+        } while (n && requests < PASS_REQUESTS && bytes < PASS_BYTES);
         if (suppress) {
             virtio_queue_set_notification(q->vq, 1);
         }
@@ -209,7 +210,7 @@ static bool echo_pass(VirtIOEchoQueue *q)
         if (virtio_queue_empty(q->vq)) {
             return false;
         }
-        if (requests >= s->conf.queue_size || bytes >= PASS_BYTES) {
+        if (requests >= PASS_REQUESTS || bytes >= PASS_BYTES) {
             trace_virtio_echo_pause(s->name, echo_queue_index(q), requests,
                                     bytes);
             return true;
@@ -364,12 +365,6 @@ static bool echo_check_conf(VirtIOEcho *s, Error **errp)
                    conf->num_queues, VIRTIO_ECHO_QUEUES_MAX);
         return false;
     }
-    if (conf->queue_size < 2 || conf->queue_size > VIRTQUEUE_MAX_SIZE ||
-        !is_power_of_2(conf->queue_size)) {
-        error_setg(errp, "queue-size is %u, it must be a power of two "
-                   "between 2 and %d", conf->queue_size, VIRTQUEUE_MAX_SIZE);
-        return false;
-    }
     if (!conf->batch || conf->batch > VIRTQUEUE_MAX_SIZE) {
         error_setg(errp, "batch is %u, it must be between 1 and %d",
                    conf->batch, VIRTQUEUE_MAX_SIZE);
@@ -413,7 +408,7 @@ static void echo_realize(DeviceState *dev, Error **errp)
         VirtIOEchoQueue *q = &s->queues[i];
 
         q->echo = s;
-        q->vq = virtio_add_queue(vdev, s->conf.queue_size,
+        q->vq = virtio_add_queue(vdev, VIRTQUEUE_MAX_SIZE,
                                  echo_handle_output);
         q->bh = virtio_bh_new_guarded(dev, echo_bh, q);
         q->held = g_new(VirtIOEchoRequest *, s->conf.batch);
@@ -507,7 +502,6 @@ static const PropertyInfo echo_order_info = {
 
 static const Property echo_properties[] = {
     DEFINE_PROP_UINT16("num-queues", VirtIOEcho, conf.num_queues, 1),
-    DEFINE_PROP_UINT16("queue-size", VirtIOEcho, conf.queue_size, 256),
     DEFINE_PROP_UINT16("batch", VirtIOEcho, conf.batch, 64),
     DEFINE_PROP_SIGNED("order", VirtIOEcho, conf.order, VIRTIO_ECHO_ORDER_FIFO,
                        echo_order_info, int),
@@ -519,7 +513,6 @@ static const Property echo_properties[] = {
 
 static const char *const echo_descriptions[][2] = {
     { "num-queues", "Number of queues, 1 to 256" },
-    { "queue-size", "Descriptors per queue, a power of two up to 1024" },
     { "batch", "Most requests held and completed together, 1 to 1024" },
     { "order", "Order in which the requests of a batch complete: fifo, lifo "
                "or random" },
@@ -554,12 +547,12 @@ static void echo_class_init(ObjectClass *klass, void *data)
                               NULL, NULL,
                               (void *)offsetof(VirtIOEcho, requests));
     object_class_property_set_description(klass, "requests",
-        "Requests completed since the device was created");
+        "Requests completed since the device was created (read-only)");
     object_class_property_add(klass, "bytes", "uint64", echo_get_counter,
                               NULL, NULL,
                               (void *)offsetof(VirtIOEcho, bytes));
     object_class_property_set_description(klass, "bytes",
-        "Bytes echoed since the device was created");
+        "Bytes echoed since the device was created (read-only)");
 
     dc->desc = "Virtio test device that returns what it is sent";
     dc->vmsd = &vmstate_echo;

@@ -1,26 +1,19 @@
 /*
- * Names and PCI classes of the virtio devices the overlay adds
+ * What virtio's core files take from the overlay
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
  *
  * virtio.c and virtio-pci.c look devices up by virtio ID and stop QEMU when
- * an ID is missing from their tables. Each table takes its additional rows
- * from a macro here, so a new device adds two rows and no patch.
+ * an ID is missing from their tables. The rows of the overlay's devices are in
+ * device-names.c.inc and pci-classes.c.inc, which those tables include.
  */
 
 #ifndef HW_VIRTIO_VADIS_DEVICES_H
 #define HW_VIRTIO_VADIS_DEVICES_H
 
 #include "qapi/qapi-builtin-types.h"
+#include "qom/object.h"
 #include "standard-headers/linux/virtio_echo.h"
-
-/* Rows of virtio_device_names[] */
-#define VADIS_VIRTIO_NAMES \
-    [VIRTIO_ID_ECHO] = "virtio-echo",
-
-/* Rows of virtio_pci_id_info[]; none of the devices is transitional */
-#define VADIS_VIRTIO_PCI_CLASSES \
-    { .vdev_id = VIRTIO_ID_ECHO, .class_id = PCI_CLASS_OTHERS },
 
 /**
  * vadis_virtio_features - name the device feature bits of an overlay device
@@ -36,5 +29,13 @@
  * without a table.
  */
 strList *vadis_virtio_features(uint16_t device_id, uint64_t *bitmap);
+
+/**
+ * vadis_describe_properties - put the properties of a class into words
+ * @klass: class in class_init, after its properties were added
+ *
+ * Describes those properties of @klass itself that names/properties.c knows.
+ */
+void vadis_describe_properties(ObjectClass *klass);
 
 #endif

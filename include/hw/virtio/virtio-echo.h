@@ -31,7 +31,6 @@ struct VirtIOEchoClass {
 /* What the user sets; constant once the device is realized */
 typedef struct VirtIOEchoConf {
     uint16_t num_queues;
-    uint16_t queue_size;
     uint16_t batch;
     int order;              /* VIRTIO_ECHO_ORDER_* */
     uint32_t max_request;   /* bytes */

@@ -39,7 +39,7 @@ The guest waits in start_kernel; modules are followed as they load. Next:
 """
 
 # enum module_state: what the notifier is called with.
-COMING, GOING = 1, 2
+LIVE, COMING, GOING = 0, 1, 2
 MAX_MODULES = 4096
 MAX_SYMBOLS = 200000
 MAX_BLOB = 64 << 20
@@ -173,7 +173,7 @@ class Module:
         out = []
         for entry, kind in zip(entries, kinds):
             name = elf.cstring(strings, entry[0])
-            if name and any(addr <= entry[4] < addr + size
+            if name and not symfile.useless(name) and any(addr <= entry[4] < addr + size
                             for _, addr, size, _ in spans):
                 out.append(symfile.Name(entry[4], chr(kind), name))
         return out
@@ -213,7 +213,7 @@ class Symbols:
 
     def __init__(self, kernel):
         self.kernel = kernel
-        self.loaded = {}        # module name -> (address of text, path)
+        self.loaded = {}        # module name -> {'core' or 'init': path}
         self._dir = None
 
     def _path(self, name):
@@ -224,13 +224,17 @@ class Symbols:
                         for char in name)
         return os.path.join(self._dir, clean + '.debug')
 
+    def core(self, name):
+        """Path of the symbol file of a module that is loaded, or None."""
+        return self.loaded.get(name, {}).get('core')
+
     def add(self, module, fresh):
         """Make a module known; `fresh`: it is being loaded right now."""
-        spans = module.spans()
-        if not spans:
-            return
-        if module.name in self.loaded:
-            self.remove(module.name)
+        self.remove(module.name)
+        parts = {'core': [], 'init': []}
+        for span in module.spans():
+            parts['init' if span[0].startswith('.init') else 'core'
+                  ].append(span)
         types = None
         blob = module.btf_blob() if fresh and self.kernel.types else b''
         if blob:
@@ -238,28 +242,38 @@ class Symbols:
                 types = btf.Btf(blob, self.kernel.types)
             except btf.BadBtf as exc:
                 gdb.write(f'vguest: {module.name}: no types: {exc}\n')
+        self._load(module, parts['core'], types, 'core')
+        if fresh and parts['init']:
+            # A file of its own: the kernel frees this memory soon, and the
+            # next module may be put there.
+            self._load(module, parts['init'], None, 'init')
 
+    def _load(self, module, spans, types, part):
         def code(addr, size):
             try:
                 return _memory(addr, size)
             except Trouble:
                 return b''
-        path = self._path(module.name)
+        path = self._path(f'{module.name}-{part}')
         symfile.write_module(symfile.Module(
             module.name, spans, module.names(spans), types, code,
             module.orc()), self.kernel.layout, path)
         quoted = path.replace('\\', '\\\\').replace(' ', '\\ ')
         gdb.execute(f'add-symbol-file {quoted}', to_string=True)
-        self.loaded[module.name] = (spans[0][1], path)
+        self.loaded.setdefault(module.name, {})[part] = path
 
-    def remove(self, name):
-        """Forget a module that was unloaded."""
-        addr, path = self.loaded.pop(name)
-        for objfile in gdb.objfiles():
-            if objfile.filename == path:
-                gdb.execute(f'remove-symbol-file -a {addr:#x}',
-                            to_string=True)
-        os.unlink(path)
+    def remove(self, name, part=None):
+        """Forget a module that was unloaded, or one part of it."""
+        files = self.loaded.get(name, {})
+        for key in [part] if part else list(files):
+            path = files.pop(key, None)
+            if path is None:
+                continue
+            quoted = path.replace('\\', '\\\\').replace(' ', '\\ ')
+            gdb.execute(f'remove-symbol-file {quoted}', to_string=True)
+            os.unlink(path)
+        if not files:
+            self.loaded.pop(name, None)
 
 
 class ModuleWatch(gdb.Breakpoint):
@@ -293,6 +307,7 @@ class Follower:
         self.symbols = Symbols(KernelInfo())
         self.wanted = []        # (module, function, condition) to come
         self.failed = False     # has a batch command gone wrong?
+        self.notified = False   # are we told when init memory goes?
         self._watch = None
 
     def start(self):
@@ -307,25 +322,25 @@ class Follower:
         if addr is None:
             gdb.write('vguest: this kernel has no modules to follow\n')
             return
+        self.notified = notifier
         self._watch = ModuleWatch(self, addr, notifier)
 
     def event(self, state, addr):
         """A module at `addr` changed to `state`."""
         if state == COMING:
             module = Module(addr)
-            self.symbols.add(module, True)
+            self.symbols.add(module, self.notified)
             self._place(module.name)
+        elif state == LIVE:
+            self.symbols.remove(Module(addr).name, 'init')
         elif state == GOING:
-            name = Module(addr).name
-            if name in self.symbols.loaded:
-                self.symbols.remove(name)
+            self.symbols.remove(Module(addr).name)
 
     def _place(self, name):
         """Set the breakpoints that waited for this module."""
         for item in [want for want in self.wanted
                      if want[0] in (name, None)]:
-            where = self.symbols.loaded[name][1]
-            if set_break(item[1], item[2], where):
+            if set_break(item[1], item[2], self.symbols.core(name)):
                 self.wanted.remove(item)
             elif item[0] == name:
                 gdb.write(f'vguest: module {name} has no function '
@@ -459,8 +474,7 @@ class Break(_Command):
                 if item.name == module \
                         and module not in self.follower.symbols.loaded:
                     self.follower.symbols.add(item, False)
-            known = self.follower.symbols.loaded.get(module)
-            path = known[1] if known else None
+            path = self.follower.symbols.core(module)
         if module and path is None:
             self.follower.wanted.append((module, function, condition))
             gdb.write(f'waiting for module {module} to stop in '

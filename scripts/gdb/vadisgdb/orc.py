@@ -169,48 +169,73 @@ def addresses(ip_blob, ip_addr):
 def debug_frame(functions, rows, blob, layout):
     """Contents of .debug_frame.
 
-    functions -- [(address, size)] to describe
+    functions -- [(address, size, plain)] to describe; a plain function is
+                 never taken for an interrupt's entry
     rows      -- sorted addresses of the ORC entries, from addresses()
     blob      -- the entries themselves, six bytes each
     """
     cies = (_cie(False), _cie(True))
     out = [*cies]
     offsets = (0, len(cies[0]))
-    row_cache, count = {}, min(len(rows), len(blob) // 6)
-    for start, size in functions:
+    count = min(len(rows), len(blob) // 6)
+    decode = _Rows(layout)
+    for start, size, plain in functions:
         first = max(bisect.bisect_right(rows, start, 0, count) - 1, 0)
         last = bisect.bisect_left(rows, start + size, first, count)
-        if first >= last or rows[first] >= start + size:
+        if first >= last:
             continue
-        # The state the CIE sets up.
-        now = [bytes([CFA_DEF]) + uleb(RSP) + uleb(8), CALL,
-               bytes([CFA_SAME]) + uleb(RBP)]
-        at, code, signal = start, bytearray(), False
-        for index in range(first, last):
-            raw = blob[6 * index:6 * index + 6]
-            if raw not in row_cache:
-                entry = layout.decode(raw)
-                row_cache[raw] = (*_row(entry),
-                                  entry[1] == REG_SP_INDIRECT)
-            cfa, kind, rbp, switches = row_cache[raw]
-            # A frame that changes stacks: gdb takes the smaller address for
-            # corruption, except in signal frames.
-            signal = signal or switches
-            where = max(rows[index], start)
-            if (cfa, kind, rbp) == tuple(now):
-                continue
-            if where > at:
-                code += _advance(where - at)
-                at = where
-            if cfa != now[0]:
-                code += cfa
-            if kind != now[1]:
-                if now[1] != CALL and kind != CALL:
-                    code += _ra_rules(CALL)
-                code += _ra_rules(kind)
-            if rbp != now[2] or kind != now[1]:
-                code += rbp
-            now = [cfa, kind, rbp]
-        body = struct.pack('<IQQB', offsets[signal], start, size, 0) + code
+        code, signal = _program(start, rows, blob, range(first, last),
+                                decode)
+        body = struct.pack('<IQQB', offsets[signal and not plain], start,
+                           size, 0) + code
         out.append(_padded(body))
     return b''.join(out)
+
+
+class _Rows:
+    """ORC entries to CFI rows, remembered: there are few different ones."""
+
+    def __init__(self, layout):
+        self._layout = layout
+        self._cache = {}
+
+    def __call__(self, raw):
+        """(CFA, kind, rbp rule, is it like a signal frame?)"""
+        found = self._cache.get(raw)
+        if found is None:
+            entry = self._layout.decode(raw)
+            # Interrupt entries: the frame above did not make a call, so its
+            # pc must not be moved back into the call instruction. Stack
+            # switches: only in signal frames does gdb accept that the stack
+            # goes anywhere.
+            signal = entry[0] in (REGS, REGS_PARTIAL) \
+                or entry[1] == REG_SP_INDIRECT
+            found = self._cache[raw] = (*_row(entry), signal)
+        return found
+
+
+def _program(start, rows, blob, span, decode):
+    """(CFI instructions, signal frame?) for the ORC rows in `span`."""
+    # The state the CIE sets up.
+    now = (bytes([CFA_DEF]) + uleb(RSP) + uleb(8), CALL,
+           bytes([CFA_SAME]) + uleb(RBP))
+    at, code, signal = start, bytearray(), False
+    for index in span:
+        cfa, kind, rbp, special = decode(blob[6 * index:6 * index + 6])
+        signal = signal or special
+        if (cfa, kind, rbp) == now:
+            continue
+        where = max(rows[index], start)
+        if where > at:
+            code += _advance(where - at)
+            at = where
+        if cfa != now[0]:
+            code += cfa
+        if kind != now[1]:
+            if CALL not in (now[1], kind):
+                code += _ra_rules(CALL)
+            code += _ra_rules(kind)
+        if rbp != now[2] or kind != now[1]:
+            code += rbp
+        now = (cfa, kind, rbp)
+    return code, signal

@@ -3,6 +3,8 @@
 
 from . import ring
 
+MAX_PROBLEMS = 8
+
 
 def _known(value):
     return 'not known' if value is None else str(value)
@@ -18,6 +20,14 @@ def _position(index, wrap):
 def line(label, text):
     """One indented 'label  text' line; all reports share its columns."""
     return f'  {label:<16}{text}'
+
+
+def _problems(found):
+    """Problem lines; a ring full of noise has more than anybody reads."""
+    out = [line('problem', text) for text in found[:MAX_PROBLEMS]]
+    if len(found) > MAX_PROBLEMS:
+        out.append(line('problem', f'and {len(found) - MAX_PROBLEMS} more'))
+    return out
 
 
 def _heads(heads):
@@ -59,12 +69,15 @@ def queue_lines(read, queue):
         queue.last_avail, queue.last_avail_wrap if queue.packed else None)))
     out.append(line('next to use', _position(
         queue.used_idx, queue.used_wrap if queue.packed else None)))
-    out.append(line('in flight', _known(queue.inuse)))
+    # QEMU counts descriptors in a packed ring and chains in a split one.
+    unit = 'descriptors' if queue.packed else 'chains'
+    out.append(line('in flight', _known(queue.inuse)
+                    + (f' {unit}' if queue.inuse is not None else '')))
     if problem is None:
         heads, problems = ring.waiting(read, queue)
         out.append(line('waiting', f'{len(heads)}'
                         + (_heads(heads) if heads else '')))
-        out += [line('problem', text) for text in problems]
+        out += _problems(problems)
         driver, device = ring.event_words(read, queue)
         out.append(line('driver says', driver))
         out.append(line('device says', device))
@@ -111,7 +124,7 @@ def chain_lines(read, queue, head):
         reads, writes = chain.lengths()
         out.append(line('total', f'{reads} bytes the device reads, '
                                  f'{writes} it writes'))
-    out += [line('problem', text) for text in chain.problems]
+    out += _problems(chain.problems)
     return out
 
 
@@ -125,5 +138,5 @@ def waiting_chain_lines(read, queue):
     elif not problems:
         out.append('nothing is waiting (name a descriptor to see an old '
                    'chain)')
-    out += [line('problem', text) for text in problems]
+    out += _problems(problems)
     return out

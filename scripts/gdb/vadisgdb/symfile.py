@@ -36,6 +36,11 @@ class Name(NamedTuple):
         return self.kind in TEXT_KINDS
 
 
+def useless(name):
+    """Compiler labels and padding, which would hide a function's name."""
+    return name.startswith(('__UNIQUE_ID_', '.L', '__pfx_', '__cfi_'))
+
+
 def parse_kallsyms(text):
     """The kernel's own symbols (no modules) of /proc/kallsyms, sorted."""
     out = []
@@ -46,7 +51,8 @@ def parse_kallsyms(text):
             continue
         addr = int(hit[1], 16)
         zero += addr == 0
-        if addr >= KERNEL_START and hit[2] not in 'aA':
+        if addr >= KERNEL_START and hit[2] not in 'aA' \
+                and not useless(hit[3]):
             out.append(Name(addr, hit[2], hit[3]))
     if not out:
         raise BadSymbols(
@@ -151,10 +157,18 @@ def _functions(types, symbols, code):
                    argument_span(code(sym.addr, min(sym.size, 32))))
 
 
+# Entries a user looks for by name; what called them is user space, so it
+# does no harm to treat them as functions.
+PLAIN = ('entry_', 'ret_from_fork')
+
+
 def _frames(symbols, rows, blob, layout):
-    spans = {sym.addr: sym.size for sym in symbols
-             if sym.kind == elf.STT_FUNC and sym.size}
-    return orc.debug_frame(sorted(spans.items()), rows, blob, layout)
+    spans = {}
+    for sym in symbols:
+        if sym.kind == elf.STT_FUNC and sym.size:
+            spans[sym.addr] = (sym.addr, sym.size,
+                               sym.name.startswith(PLAIN))
+    return orc.debug_frame(sorted(spans.values()), rows, blob, layout)
 
 
 def _code_reader(sections):

@@ -197,6 +197,7 @@ uint32_t packed_wait_used(PackedDisk *disk, uint32_t *len)
     while (!qvirtqueue_get_buf(disk->qts, disk->vq, &token, len)) {
         g_assert_cmpint(g_get_monotonic_time() - start, <, PACKED_TIMEOUT_US);
     }
+    g_assert_cmpuint(qvirtqueue_packed_overlong(disk->vq), ==, 0);
     return token;
 }
 

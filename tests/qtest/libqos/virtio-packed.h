@@ -22,8 +22,8 @@
  *    wrong place, or assumes that it equals the position, is found out.
  *  - qvirtqueue_get_buf() returns tokens and gives the descriptors back.
  *
- * A driver here is trusted, the device is not: every used descriptor is
- * checked, and a wrong one fails the test at once.
+ * The device is not trusted: every used descriptor must name a buffer that is
+ * in flight, or the test fails at once.
  *
  * Why this does not share code with the device side or with the guest
  * library: a test driver that shared its ring code with what it tests would
@@ -149,5 +149,14 @@ uint16_t qvirtqueue_packed_last_used_flags(QVirtQueue *vq);
  * VIRTIO_F_IN_ORDER this may be less than the number of buffers completed.
  */
 uint64_t qvirtqueue_packed_used_writes(QVirtQueue *vq);
+
+/**
+ * qvirtqueue_packed_overlong:
+ *
+ * Returns: how many used descriptors reported more bytes than the buffer lets
+ * the device write. Not an error of the ring, so it is counted, not asserted:
+ * some devices add what they have read.
+ */
+uint64_t qvirtqueue_packed_overlong(QVirtQueue *vq);
 
 #endif

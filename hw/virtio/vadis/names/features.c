@@ -6,6 +6,7 @@
 
 #include "qemu/osdep.h"
 #include "qapi/util.h"
+#include "qemu/bitops.h"
 #include "../devices.h"
 
 typedef struct FeatureName {

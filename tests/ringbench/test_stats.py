@@ -138,11 +138,11 @@ def test_cell_discards_pairs_whose_probes_differ():
     got = st.summarise_cell([
         pair(400000, 200000, floor=10),
         pair(4000000, 400000, probes=(100, 100, 450), floor=1000),
-    ], "wall")
+    ], "wall", "B")
     assert got["pairs"] == 2 and got["discarded"] == 1
     assert got["variants"]["A"]["median"] == 100
     assert got["variants"]["B"]["median"] == 50
-    assert got["ratios"]["B"]["median"] == 0.5
+    assert got["ratios"]["A"]["median"] == 0.5
     assert got["floor"]["median"] == 10
 
 
@@ -152,29 +152,35 @@ def test_ratio_is_formed_inside_the_pair():
         pair(400000, 200000),
         pair(1200000, 600000),
         pair(800000, 400000),
-    ], "wall")
-    assert got["ratios"]["B"]["min"] == got["ratios"]["B"]["max"] == 0.5
+    ], "wall", "B")
+    assert got["ratios"]["A"]["min"] == got["ratios"]["A"]["max"] == 0.5
 
 
 def test_void_samples_leave_the_cell_and_are_counted():
     got = st.summarise_cell([
         pair(400000, 200000, kicks=500), pair(400000, 200000),
-    ], "wall")
+    ], "wall", "B")
     assert got["variants"]["A"]["n"] == 1
     assert got["void"]["A"]["n"] == 1 and "kicks" in got["void"]["A"]["why"]
-    assert got["ratios"]["B"]["n"] == 1
+    assert got["ratios"]["A"]["n"] == 1
 
 
 def test_a_cell_with_everything_void_says_so():
-    got = st.summarise_cell([pair(400000, 200000, kicks=1000)], "wall")
+    got = st.summarise_cell([pair(400000, 200000, kicks=1000)], "wall",
+                            "B")
     assert got["variants"] == {"A": None, "B": None}
-    assert got["ratios"] == {"B": None}
+    assert got["ratios"] == {"A": None}
     assert got["floor"] is None
 
 
 def test_a_single_variant_has_no_ratio():
-    got = st.summarise_cell([pair(400000)], "wall")
+    got = st.summarise_cell([pair(400000)], "wall", "A")
     assert got["ratios"] == {} and got["variants"]["A"]["n"] == 1
+
+
+def test_no_ratio_without_the_subject():
+    got = st.summarise_cell([pair(400000, 200000)], "wall", "C")
+    assert got["ratios"] == {} and got["variants"]["B"]["n"] == 1
 
 
 def test_cell_of_no_pairs():

@@ -209,6 +209,8 @@ const BenchDevice *bench_device_find(const char *name);
 typedef struct BenchConfig {
     const BenchDevice *device;
     bool packed, indirect, in_order, event_idx;
+    bool lockstep;              /* rest between batches; see loop.c */
+    bool interrupts;            /* ask for one per batch; needs lockstep */
     BenchCheck check;
     unsigned queue_size;
     unsigned batch;             /* requests published at a time */

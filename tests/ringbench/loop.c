@@ -9,12 +9,17 @@
  * The driver polls and asks for no interrupts; the device is kicked whenever
  * its event area asks for it, which a polled device stops doing after its
  * first requests.
+ *
+ * In lockstep the next batch waits until the device is at rest again, so that
+ * it sees each batch whole and does the same work in every run: for counting,
+ * not for timing.
  */
 #include <errno.h>
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
+#include <linux/virtio_config.h>
 #include "bench.h"
 
 #define CACHE_LINE 64
@@ -22,6 +27,12 @@
 #define MSI_DATA 1
 /* How many empty looks pass between two looks at the clock. */
 #define SPINS_PER_CLOCK 4096
+/*
+ * After so many answers on the socket a device in QEMU's main loop is at rest:
+ * the loop came back to the socket each time, and a bottom half that puts
+ * itself off does so twice at most.
+ */
+#define ANSWERS_TO_REST 4
 /* A duration is checked once in so many requests: reading a clock costs. */
 #define REQUESTS_PER_CLOCK 256
 
@@ -48,9 +59,24 @@ uint64_t bench_now_ns(void)
     return ts.tv_sec * 1000000000ull + ts.tv_nsec;
 }
 
+/* Let QEMU's main loop finish what it has begun. */
+static void settle(BenchLoop *l)
+{
+    for (int i = 0; i < ANSWERS_TO_REST; i++) {
+        uint8_t status = virtio_pci_status(l->dev);
+
+        if (status & VIRTIO_CONFIG_S_NEEDS_RESET) {
+            bench_fail(BENCH_EXIT_DEVICE, "%s needs a reset after %" PRIu64
+                       " requests: status 0x%x", l->cfg->device->name,
+                       l->completed, status);
+        }
+    }
+}
+
 /*
- * The process clock of QEMU: exact to the nanosecond even while its threads
- * run, unlike a thread's schedstat, which is brought up to date at a tick.
+ * CPU time of QEMU, all threads. The kernel brings it up to date when a thread
+ * goes to sleep, else only at a tick: settle() before reading it. It stays
+ * coarse for a device whose iothread polls, where wall time is the same thing.
  */
 static uint64_t qemu_cpu_ns(const BenchLoop *l)
 {
@@ -81,8 +107,8 @@ static void __attribute__((noreturn)) no_progress(BenchLoop *l)
                "device status 0x%x%s, %" PRIu64 " requests submitted, %" PRIu64
                " completed, %" PRIu64 " kicks, driver indices avail %u/%d used "
                "%u/%d", l->cfg->device->name, l->cfg->timeout_ms, status,
-               status & 0x40 ? " (NEEDS_RESET)" : "", l->submitted,
-               l->completed, l->kicks, l->vq.avail_idx, l->vq.avail_wrap,
+               status & VIRTIO_CONFIG_S_NEEDS_RESET ? " (NEEDS_RESET)" : "",
+               l->submitted, l->completed, l->kicks, l->vq.avail_idx, l->vq.avail_wrap,
                l->vq.used_idx, l->vq.used_wrap);
 }
 
@@ -197,7 +223,15 @@ static void drive(BenchLoop *l, uint64_t requests, uint64_t end_ns)
             look = l->submitted + REQUESTS_PER_CLOCK;
         }
         take_until(l, cfg->outstanding - cfg->batch);
+        if (cfg->interrupts && vdrv_enable_cb(&vdrv_mem_direct, &l->vq)) {
+            bench_fail(BENCH_EXIT_DATA, "%s has completed a request that it "
+                       "does not have", cfg->device->name);
+        }
         submit_batch(l);
+        if (cfg->lockstep) {
+            take_until(l, 0);
+            settle(l);
+        }
         count_interrupt(l);
     }
     take_until(l, 0);
@@ -290,10 +324,12 @@ void bench_run(const BenchConfig *cfg, VirtioPci *dev, GuestRam *ram,
     res->warmup_requests = l.completed;
     l.completed = l.submitted = l.batches = l.kicks = l.interrupts = 0;
 
+    settle(&l);
     cpu = qemu_cpu_ns(&l);
     start = bench_now_ns();
     drive(&l, cfg->requests, start + cfg->duration_ns);
     res->wall_ns = bench_now_ns() - start;
+    settle(&l);
     res->cpu_ns = qemu_cpu_ns(&l) - cpu;
     res->requests = l.completed;
     res->batches = l.batches;

@@ -38,6 +38,9 @@ static const char usage[] =
 "  --ms N              for so many milliseconds (100)\n"
 "  --warmup N          requests before that (4096, rounded to batches)\n"
 "  --check-all         compare every byte of every answer (not for timing)\n"
+"  --lockstep          let the device come to rest after each batch, so that\n"
+"                      counts repeat (one batch in flight, no iothread)\n"
+"  --interrupts        ask for an interrupt per batch (with --lockstep)\n"
 "  --cpu N             run on this CPU\n"
 "  --timeout-ms N      give up after so long without progress (10000)\n"
 "\n"
@@ -95,8 +98,8 @@ typedef struct Options {
 enum {
     OPT_QTEST = 256, OPT_PID, OPT_DEVICE, OPT_SLOT, OPT_RING, OPT_INDIRECT,
     OPT_IN_ORDER, OPT_EVENT_IDX, OPT_QUEUE_SIZE, OPT_BATCH, OPT_OUTSTANDING,
-    OPT_REQUESTS, OPT_MS, OPT_WARMUP, OPT_CHECK_ALL, OPT_CPU, OPT_TIMEOUT,
-    OPT_HELP,
+    OPT_REQUESTS, OPT_MS, OPT_WARMUP, OPT_CHECK_ALL, OPT_LOCKSTEP,
+    OPT_INTERRUPTS, OPT_CPU, OPT_TIMEOUT, OPT_HELP,
 };
 
 static const struct option long_options[] = {
@@ -115,6 +118,8 @@ static const struct option long_options[] = {
     { "ms", required_argument, NULL, OPT_MS },
     { "warmup", required_argument, NULL, OPT_WARMUP },
     { "check-all", no_argument, NULL, OPT_CHECK_ALL },
+    { "lockstep", no_argument, NULL, OPT_LOCKSTEP },
+    { "interrupts", no_argument, NULL, OPT_INTERRUPTS },
     { "cpu", required_argument, NULL, OPT_CPU },
     { "timeout-ms", required_argument, NULL, OPT_TIMEOUT },
     { "help", no_argument, NULL, OPT_HELP },
@@ -178,6 +183,12 @@ static void set_option(Options *o, int opt, const char *name, const char *arg)
     case OPT_CHECK_ALL:
         cfg->check = BENCH_CHECK_ALL;
         break;
+    case OPT_LOCKSTEP:
+        cfg->lockstep = true;
+        break;
+    case OPT_INTERRUPTS:
+        cfg->interrupts = true;
+        break;
     case OPT_CPU:
         pin(number(name, arg, 0, CPU_SETSIZE - 1));
         break;
@@ -209,6 +220,13 @@ static void check_options(Options *o)
     if (cfg->outstanding % cfg->batch) {
         bench_fail(BENCH_EXIT_USAGE, "--outstanding %u is not a multiple of "
                    "--batch %u", cfg->outstanding, cfg->batch);
+    }
+    if (cfg->lockstep && cfg->outstanding != cfg->batch) {
+        bench_fail(BENCH_EXIT_USAGE, "--lockstep allows one batch in flight; "
+                   "leave --outstanding away");
+    }
+    if (cfg->interrupts && !cfg->lockstep) {
+        bench_fail(BENCH_EXIT_USAGE, "--interrupts needs --lockstep");
     }
     if (cfg->requests % cfg->batch) {
         bench_fail(BENCH_EXIT_USAGE, "--requests %" PRIu64 " is not a "

@@ -1,0 +1,51 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Debian's drivers on every device: what they negotiate and what they move.
+
+Each test runs on three kernels, with packed and with split rings, and for
+each combination of ring features the device is given (see fleet.py).
+"""
+
+import pytest
+
+import fleet as fleets
+
+NAMES = [kind.name for kind in fleets.KINDS]
+WORKING = [n for n in NAMES
+           if hasattr(fleets.Fleet, "_work_" + fleets.BY_NAME[n].type)]
+DRIVER_OK = 0x0f
+
+# Unbinding the guest's root or its sound card is a matter of their layers.
+REBOUND = [n for n in WORKING if fleets.BY_NAME[n].type != "9p"]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_negotiates_exactly_the_expected_features(fleet, name):
+    kind = fleets.BY_NAME[name]
+    device = fleet.device(name)
+    if (fleet.kernel, kind.type) in fleets.LACKS:
+        assert not device.status() & 4, "the kernel has gained a driver"
+        return
+    assert device.driver() == fleets.DRIVERS[kind.type]
+    assert device.status() == DRIVER_OK
+    expected = kind.expected(fleet.kernel, fleet.packed)
+    assert sorted(device.features()) == sorted(expected)
+    if kind.type != "9p":               # has no name in QEMU
+        assert fleet.qemu_transport(name) == fleets.words(expected)
+
+
+@pytest.mark.parametrize("name", WORKING)
+def test_moves_data_unharmed(fleet, name):
+    fleet.exercise(name)
+
+
+@pytest.mark.parametrize("name", REBOUND)
+def test_works_again_after_unbind_and_bind(fleet, name):
+    """A driver that lets go resets the device, queues and all."""
+    device = fleet.device(name)
+    before = device.features()
+    device.sh('drv=$(readlink -f driver) && id=$(basename $PWD) && '
+              'echo $id >$drv/unbind && [ $(($(cat status) & 4)) = 0 ] && '
+              'echo $id >$drv/bind')
+    assert device.status() == DRIVER_OK
+    assert device.features() == before
+    fleet.exercise(name)

@@ -1,0 +1,235 @@
+#!/usr/bin/python3
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The ring benchmark works and every answer it gets is right.
+
+Deterministic parts only: no test here looks at a time.
+"""
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+
+import pytest
+
+TOP = os.path.realpath(os.path.join(os.path.dirname(__file__), "..", ".."))
+sys.path.insert(0, os.path.join(TOP, "scripts"))
+
+# pylint: disable=wrong-import-position
+from vadis import bench, bench_callgrind, bench_cells  # noqa: E402
+from vadis import bench_chart, bench_report, bench_smoke  # noqa: E402
+from vadis import bench_stats, bench_time  # noqa: E402
+from vadis.bench_qemu import BenchQemu  # noqa: E402
+from vadis.errors import Failure  # noqa: E402
+
+DEVICES = ("echo", "blk", "net")
+
+
+@pytest.fixture(scope="module", name="tools")
+def fixture_tools():
+    return bench.outer_build(bench.parse([]))
+
+
+@pytest.fixture(scope="module", name="variant")
+def fixture_variant():
+    return bench.find_variants(bench.parse([]))[-1]
+
+
+@pytest.fixture(scope="module", name="qemu")
+def fixture_qemu(variant):
+    with BenchQemu(variant) as qemu:
+        yield qemu
+
+
+@pytest.fixture(scope="module", name="main_loop_qemu")
+def fixture_main_loop_qemu(variant):
+    with BenchQemu(variant, iothread=False) as qemu:
+        yield qemu
+
+
+ALL_CELLS = [c for d in DEVICES for c in bench_smoke.smoke_cells(d)]
+
+
+@pytest.mark.parametrize("cell", ALL_CELLS, ids=str)
+def test_every_answer_of_a_polled_device_is_right(tools, qemu, cell):
+    sample = bench_smoke.run_cell(tools, qemu, cell)
+    assert bench_smoke.cell_errors(cell, sample, False) == []
+
+
+@pytest.mark.parametrize("cell", ALL_CELLS, ids=str)
+def test_each_batch_takes_one_kick_and_one_interrupt(tools, main_loop_qemu,
+                                                     cell):
+    sample = bench_smoke.run_cell(tools, main_loop_qemu, cell)
+    assert bench_smoke.cell_errors(cell, sample, True) == []
+
+
+def test_a_wrong_answer_is_noticed(tools, qemu):
+    """The disk without read-zeroes leaves the buffer as it was."""
+    cell = bench_cells.Cell("blk", bench_cells.Config("packed"), 4)
+    with pytest.raises(bench_cells.CellError, match="wrongly"):
+        tools.drive(qemu, cell, ["--requests", "64", "--check-all"])
+
+
+def test_the_driver_refuses_an_empty_slot(tools, qemu):
+    cell = bench_cells.Cell("net", bench_cells.Config("split"), 1)
+    with pytest.raises(bench_cells.CellError, match="slot 20 holds"):
+        tools.drive(qemu, cell, ["--requests", "1"], slot=20)
+
+
+def test_the_driver_refuses_what_does_not_fit(tools, qemu):
+    cell = bench_cells.Cell("net", bench_cells.Config("split"), 1)
+    with pytest.raises(bench_cells.CellError, match="do not fit"):
+        tools.drive(qemu, cell, ["--outstanding", "512"])
+
+
+def test_a_dead_qemu_is_one_clear_message(tools, variant):
+    cell = bench_cells.Cell("net", bench_cells.Config("split"), 1)
+    with BenchQemu(variant) as qemu:
+        os.kill(qemu.pid, signal.SIGKILL)
+        qemu.process.wait()
+        with pytest.raises(bench_cells.CellError) as caught:
+            tools.drive(qemu, cell, ["--requests", "1"])
+    assert len(str(caught.value).splitlines()) == 1
+
+
+def test_a_stopped_qemu_runs_into_the_deadline(tools, variant):
+    cell = bench_cells.Cell("net", bench_cells.Config("split"), 1)
+    with BenchQemu(variant) as qemu:
+        os.kill(qemu.pid, signal.SIGSTOP)
+        try:
+            with pytest.raises(bench_cells.CellError, match="not answered"):
+                tools.drive(qemu, cell, ["--timeout-ms", "200"])
+        finally:
+            os.kill(qemu.pid, signal.SIGCONT)
+
+
+def test_a_qemu_that_does_not_start_is_one_clear_message(variant):
+    qemu = BenchQemu(variant, wrapper=["/bin/false"])
+    with pytest.raises(Failure, match="ended with status 1"):
+        with qemu:
+            pass
+    assert not os.path.exists(qemu.dir)
+
+
+def test_no_file_is_left_behind(variant):
+    with BenchQemu(variant) as qemu:
+        directory, process = qemu.dir, qemu.process
+        assert os.path.isdir(directory)
+    assert not os.path.exists(directory)
+    assert process.returncode is not None
+
+
+@pytest.mark.parametrize("option", [
+    ["--batch", "0"], ["--batch", "x"], ["--batch", "3", "--requests", "4"],
+    ["--ring", "round"], ["--device", "gpu"], ["--queue-size", "65536"],
+    ["--requests", "-1"], ["extra"],
+    ["--batch", "4", "--outstanding", "6"], ["--queue-size", "100"]],
+    ids=" ".join)
+def test_a_wrong_option_is_named(tools, option):
+    got = subprocess.run(
+        [tools.driver, "--qtest", "/nowhere", "--pid", "1", "--device", "net",
+         "--slot", "4"] + option, stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE, text=True, check=False)
+    assert got.returncode == 1 and got.stdout == ""
+    assert option[0].lstrip("-") in got.stderr
+    assert len(got.stderr.splitlines()) == 1
+
+
+PROFILE = """\
+events: Ir
+fn=(1) virtio_blk_handle_output
+10 5
+cfn=(2) virtqueue_pop
+calls=3 100
+11 300
+cfn=(3) helper
+calls=1 50
++1 7
+
+fn=(2)
+20 100
+cfn=(4) virtqueue_push'2
+calls=9 9
+* 900
+
+fn=(3)
+30 7
+cfn=(4)
+calls=2 9
++4 40
+"""
+
+
+def test_callgrind_profiles_are_summed_at_the_border():
+    """Calls from one ring function to another are counted once."""
+    wanted = {"virtqueue_pop", "virtqueue_push"}
+    got = bench_callgrind.read_profile(PROFILE.splitlines(True), wanted)
+    assert got == (340, 5)
+
+
+def test_callgrind_profile_with_an_undefined_name_is_refused():
+    with pytest.raises(Failure):
+        bench_callgrind.read_profile(["fn=(7)\n"], {"x"})
+
+
+def test_callgrind_counts_are_repeatable(tools, variant):
+    """The same cell twice: the same calls; the same instructions but for
+    those that depend on where the heap has room."""
+    cell = bench_cells.Cell("blk", bench_cells.Config("packed"), 16)
+    first, second = bench_callgrind.run(tools, [variant], [cell, cell])
+    assert first["ring_calls"] == second["ring_calls"] > 0
+    assert second["ring_instructions"] == pytest.approx(
+        first["ring_instructions"], rel=0.03)
+
+
+def test_report_of_a_short_run(tools, variant, tmp_path):
+    """One round of a few cells goes all the way to the page."""
+    cells = bench_cells.matrix(
+        [d for d in DEVICES if d in variant.devices()],
+        [bench_cells.Config("split"), bench_cells.Config("packed")], (1, 16))
+    run = bench_time.TimeRun(tools, [variant], cells, 1)
+    run.run(1, 60)
+    assert run.failures == {} and run.unsupported == set()
+    report = {
+        "schema": bench_report.SCHEMA, "mode": "test", "started": "now",
+        "machine": bench_report.machine_facts(tools),
+        "variants": [bench.describe(variant)], "subject": variant.label,
+        "lines": bench.count_lines(tools),
+        "driver_instructions": [], "instructions": [], "rounds": run.rounds,
+        "probe": bench_stats.summary(run.probes),
+        "cells": bench_report.cells_of(run, variant.label),
+        "unsupported": [], "unreached": [], "failures": ["a <failure> & more"], "seconds": 1.0,
+    }
+    report["warnings"] = bench_report.warnings_of(report)
+    report["void"] = bench_report.voids_of(report)
+    path = bench_report.write(report, tmp_path / "with space",
+                              bench_chart.draw)
+    with open(path, encoding="utf-8") as file:
+        page = file.read()
+    assert "a &lt;failure&gt; &amp; more" in page
+    assert page.count("<svg") == 1 and "ns per request" in page
+    # stands alone: nothing is loaded from elsewhere
+    assert not re.search(r"""\b(src|href)=["']?[^"'#]""", page)
+    with open(tmp_path / "with space" / "report.json",
+              encoding="utf-8") as file:
+        assert json.load(file)["cells"] == report["cells"]
+    assert len(report["cells"]) == len(cells)
+    assert bench_report.text(report)
+
+
+def test_lines_agree_with_the_talk(tools):
+    """Five misses per split request unbatched, 5/4 in batches of four; two
+    to four and at most one and a quarter for packed."""
+    lines = {(x["layout"], x["batch"]): x["misses"]
+             for x in bench.count_lines(tools)
+             if x["shape"] == "direct" and x["mode"] == "poll"
+             and not x["in_order"]}
+    assert lines["split", 1] > lines["split", 4] > lines["split", 16]
+    assert lines["packed", 1] < lines["split", 1]
+    assert lines["packed", 4] < lines["split", 4]
+
+
+if __name__ == "__main__":
+    sys.exit(pytest.main([__file__, "-q"] + sys.argv[1:]))
