@@ -21,6 +21,7 @@ sys.path.insert(0, str(TOP / "scripts"))
 
 from vadis import paths, report, vm as vadis_vm   # noqa: E402
 from vadis.errors import Failure                  # noqa: E402
+from vadis.iothread import IOThread               # noqa: E402
 from vadis.machine import Share                   # noqa: E402,F401
 from vadis.qmp import QMP                         # noqa: E402
 
@@ -43,6 +44,22 @@ class PatientQMP(QMP):
         return super().wait_event(name, None, match, start)
 
 
+class GdbThread(IOThread):
+    """Runs QEMU under gdb, on our terminal."""
+
+    def _spawn(self):
+        how = os.environ["VADIS_QEMU_GDB"]
+        argv = [paths.tool("gdb", "gdb"), "-q", "-nx",
+                "-iex", "set debuginfod enabled off",
+                "-x", TOP / "scripts" / "gdb" / "vadis-gdb.py"]
+        if how != "1":
+            argv += ["-batch", "-x", how]
+        # No session of its own: gdb and QEMU share the terminal by turns.
+        return subprocess.Popen(
+            [paths.tool("setpriv", "util-linux"), "--pdeathsig", "KILL",
+             *argv, "--args", *self._argv])
+
+
 class VM(vadis_vm.VM):
     """A VM as in scripts/vadis, known to the failure report.
 
@@ -55,6 +72,7 @@ class VM(vadis_vm.VM):
         super().__init__(**settings)
         if self.gdb:
             self.monitor = PatientQMP(self.changed)
+            self.io_thread = GdbThread
             # Ctrl-C is for gdb, which shares our terminal.
             signal.signal(signal.SIGINT, signal.SIG_IGN)
         started.append(self)
@@ -68,23 +86,16 @@ class VM(vadis_vm.VM):
         return super()._wait_plain(predicate, None if self.gdb else timeout,
                                    what)
 
-    def _spawn(self):
-        if not self.gdb:
-            return super()._spawn()
-        commands = TOP / "scripts" / "gdb" / "vadis-gdb.py"
-        argv = [paths.tool("gdb", "gdb"), "-q", "-nx",
-                "-iex", "set debuginfod enabled off", "-x", commands]
-        if self.gdb != "1":
-            argv += ["-batch", "-x", self.gdb]
-        # No session of its own: gdb and QEMU share the terminal by turns.
-        return subprocess.Popen(
-            [paths.tool("setpriv", "util-linux"), "--pdeathsig", "KILL",
-             *argv, "--args", *self.machine.argv(self.home)])
-
     def events_seen(self):
         """A start for wait_event(): events from now on."""
         with self.changed:
             return len(self.monitor.events)
+
+
+def without_idle(lines):
+    """Leave out queues that never moved: a device may have dozens."""
+    return [line for line in lines
+            if not re.search(r" queue .*last-avail-idx=0 .*inuse=0", line)]
 
 
 def describe(vm):
@@ -96,10 +107,11 @@ def describe(vm):
     errors = vm.qemu_errors()
     if errors:
         text += ["QEMU said:"] + ["  " + line for line in errors]
-    text.append(f"virtio queues of guest '{name}':")
+    text.append(f"virtio queues of guest '{name}' that ever moved:")
     if vm.running:
         try:
-            text += report.queue_states(vm.monitor) or ["  (no device)"]
+            text += without_idle(report.queue_states(vm.monitor)) or [
+                "  (no device)"]
         except Failure as err:
             text.append(f"  not available: {err.message}")
     else:

@@ -157,20 +157,22 @@ class Tools:
         return line["round_trip_ns"]
 
     def floor(self, cell):
-        """ns per request of a bare ring in one process, same shape."""
+        """ns per request of a bare ring in one process, same shape; None if
+        no round of it was left undisturbed."""
         line, = self.json_lines(
             [self.ringtest, f"--layout={cell.config.ring}", "--mode=poll",
              "--in-order=" + ("on" if cell.config.in_order else "off"),
              f"--batch={cell.batch}", f"--size={QUEUE_SIZE}",
              f"--outstanding={cell.outstanding // cell.batch}",
-             "--rounds=5", "--requests=4000", self._cpus()], 120)
-        return line["ns_median"]
+             "--rounds=21", "--limit=1", self._cpus()], 120)
+        return line.get("ns_median")
 
     def drive(self, qemu, cell, extra, slot=None):
         """Run one cell on a running QEMU; returns a checked sample."""
         argv = [self.driver, "--qtest", qemu.socket, "--pid", str(qemu.pid),
                 "--device", cell.device,
                 "--slot", str(slot or SLOTS[cell.device]),
+                "--device-tid", str(qemu.worker(cell.device)),
                 "--cpu", str(self.driver_cpu)] + cell.options() + extra
         got = subprocess.run(argv, stdin=subprocess.DEVNULL,
                              stdout=subprocess.PIPE, stderr=subprocess.PIPE,

@@ -85,6 +85,7 @@ def _lines_panel(axes, report):
 
 def _finish(axes, batches, ticker):
     """Logarithmic axes with plain numbers, grid and legend."""
+    empty = not any(len(line.get_xdata()) for line in axes.get_lines())
     axes.set_xscale("log", base=2)
     axes.set_yscale("log")
     axes.set_xticks(batches)
@@ -95,7 +96,7 @@ def _finish(axes, batches, ticker):
     axes.tick_params(axis="y", which="minor", labelsize=6)
     axes.set_xlabel("batch (requests published at a time)")
     axes.grid(True, which="both", linewidth=0.3)
-    if axes.get_legend_handles_labels()[0]:
+    if not empty:
         axes.legend(fontsize=6.5)
     else:
         axes.text(0.5, 0.5, "every cell void or discarded", ha="center",
@@ -133,7 +134,8 @@ def draw(report, path):
     drawn = 0
     for axes, device in zip(panels, devices):
         for (key, name, variant), points in _series(report, device).items():
-            label = name if len(labels) == 1 else f"{name}, {variant}"
+            # colour tells the configuration, the kind of line the variant
+            label = name if variant == labels[-1] else None
             _plot(axes, points, color=COLOURS[key], label=label, marker="o",
                   linestyle=style_of[variant],
                   linewidth=1.6 if variant == labels[-1] else 1.0,
@@ -144,6 +146,10 @@ def draw(report, path):
                   linestyle="-" if ring == "packed" else "--", linewidth=1.0,
                   label=f"floor: bare {ring} ring")
             drawn += 1
+        if len(labels) > 1:
+            for variant in reversed(labels):
+                axes.plot([], [], color="#444444", label=f"= {variant}",
+                          linestyle=style_of[variant])
         axes.set_title(TITLES[device], fontsize=10)
         axes.set_ylabel("ns per request")
         _finish(axes, batches, ticker)

@@ -19,6 +19,7 @@ from .errors import Failure
 
 RAM_MB = 64
 START_SECONDS = 60
+SOCKET_PATH_MAX = 108       # sizeof(sun_path)
 DISK_BYTES = 1 << 30         # of the null disks
 
 # name -> (PCI slot, virtio ID); the slots are named with addr= below
@@ -155,6 +156,10 @@ class BenchQemu:
     def __enter__(self):
         self.dir = tempfile.mkdtemp(prefix="vadis-bench.")
         try:
+            if len(self.socket) >= SOCKET_PATH_MAX:
+                raise Failure(f"the socket path {self.socket} is longer than "
+                              f"{SOCKET_PATH_MAX - 1} bytes",
+                              "Set TMPDIR to a shorter directory.")
             self.log = open(os.path.join(self.dir, "log"), "w+",
                             encoding="utf-8", errors="replace")
             # pylint: disable=consider-using-with
@@ -238,6 +243,14 @@ class BenchQemu:
                 os.sched_setaffinity(tid, {cpu})
             except ProcessLookupError:
                 pass            # a worker thread that ended meanwhile
+
+    def worker(self, device):
+        """Thread ID of the one that works a device's queue."""
+        if self.iothread and device != "net":
+            for tid, name in self.threads().items():
+                if name.startswith("IO "):
+                    return tid
+        return self.pid
 
     def pin_main(self, cpu):
         """Pin QEMU's main loop."""

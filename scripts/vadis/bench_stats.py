@@ -17,6 +17,7 @@ import math
 
 PROBE_LIMIT = 0.15          # probes of one pair may differ by this fraction
 KICKS_PER_BATCH_LIMIT = 0.01
+WAIT_LIMIT = 0.05           # of the wall time, waiting for a CPU
 
 SAMPLE_SCHEMA = "vadis-vring-bench/1"
 
@@ -36,8 +37,12 @@ SAMPLE_FIELDS = {
     "requests": (int, 1),
     "batches": (int, 1),
     "warmup_requests": (int, 0),
+    "slices": (int, 1),
+    "disturbed": (int, 0),
     "wall_ns": (int, 1),
     "cpu_ns": (int, 0),
+    "driver_wait_ns": (int, 0),
+    "device_wait_ns": (int, 0),
     "kicks": (int, 0),
     "interrupts": (int, 0),
     "checked_bytes": (int, 0),
@@ -127,8 +132,9 @@ def void_reason(sample, metric):
 
     metric is "wall" or "cpu".  A kick goes through the qtest socket and takes
     some 20 us where a hypervisor's takes one or two, so a time with kicks in
-    it measures the socket.  The CPU time of QEMU's thread suffers less and is
-    reported with the number of kicks beside it.
+    it measures the socket.  A time in which one side waited for a CPU that
+    others used measures the others.  The CPU time of QEMU suffers less from
+    either and is reported with the number of kicks beside it.
     """
     if metric not in ("wall", "cpu"):
         raise ValueError(f"unknown metric '{metric}'")
@@ -138,6 +144,11 @@ def void_reason(sample, metric):
             per = 100 * sample["kicks"] / sample["batches"]
             return (f"{per:.3g} kicks per 100 batches, "
                     f"at most {100 * KICKS_PER_BATCH_LIMIT:g} allowed")
+        for side in ("driver", "device"):
+            share = sample[f"{side}_wait_ns"] / sample["wall_ns"]
+            if share > WAIT_LIMIT:
+                return (f"the {side} waited for its CPU {share:.0%} of the "
+                        f"time, at most {WAIT_LIMIT:.0%} allowed")
     if metric == "cpu" and not sample["cpu_ns"]:
         return "no CPU time read"
     return None

@@ -79,13 +79,13 @@ class TimeRun:
     def _pair(self, cell, order):
         probes = [self._probe()]
         samples = {}
-        floor = None
+        floor = False           # not taken yet; None: taken, but void
         for variant in order:
             sample = self._sample(variant, cell)
             if sample:
                 samples[variant.label] = sample
             probes.append(self._probe())
-            if floor is None:
+            if floor is False:
                 floor = self.tools.floor(cell)
                 probes.append(self._probe())
         if samples:

@@ -3,7 +3,9 @@
 
 import contextlib
 import dataclasses
+import hashlib
 import os
+import pathlib
 import shlex
 import signal
 import subprocess
@@ -53,21 +55,32 @@ def config(args):
         extra = [w for text in args.qemu_opts for w in shlex.split(text)]
     except ValueError as err:
         raise Failure(f"--qemu-opts: {err}", "Quote it as for a shell.")
+    # The last of two levels holds, so this undoes "quiet".
+    append = f"{args.append} loglevel=7" if args.verbose else args.append
     return Config(
         name="a" if args.pair else "vm", kernel=args.kernel, root=args.root,
         memory=args.memory, smp=args.smp, accel=args.accel,
         packed=args.packed == "on", devices=args.device, net=args.net,
-        disks=args.disk, modules=args.module, append=args.append, args=extra,
-        gdb="auto" if args.gdb else None, qemu=args.qemu,
+        disks=args.disk, modules=args.module, append=append.strip(),
+        args=extra, gdb="auto" if args.gdb else None, qemu=args.qemu,
         shares=[parse_share(s, True) for s in args.rw] +
                [parse_share(s, False) for s in args.share])
 
 
 def dry_run(settings):
-    """Print a command line that boots to a shell on the terminal."""
+    """Print a command line that boots to a shell on the terminal.
+
+    Its image is kept, under a name of its own for each content.
+    """
     machine = Machine(settings)
-    home = paths.cache("dry-run")
-    machine.write_image(home / "initrd", console=True)
+    with PrivateDir() as tmp:
+        made = pathlib.Path(tmp.path, "initrd")
+        machine.write_image(made, console=True)
+        data = made.read_bytes()
+    home = paths.cache("dry-run", hashlib.sha256(data).hexdigest()[:16])
+    if not (home / "initrd").exists():
+        with paths.writable(home):
+            paths.write_file(home / "initrd", data)
     print(shlex.join(machine.argv(home, sockets=False)))
 
 
@@ -167,6 +180,9 @@ def debug(vm, args, env):
             vm.wait_boot(None)
             status.append(run_command(vm, args.command, env, os.getcwd(),
                                       args.timeout))
+            if args.gdb_batch is not None:
+                # gdb may wait for a breakpoint that will never come now.
+                vm.kill()
         except Failure as err:
             if vm.running:
                 print(f"run-vm: {err}", file=sys.stderr)

@@ -16,6 +16,7 @@ import itertools
 import json
 import os
 import pathlib
+import shlex
 import signal
 import sys
 import threading
@@ -33,9 +34,11 @@ from vadisgdb import words  # noqa: E402  pylint: disable=wrong-import-position
 ROW_MODULES = ("demo_storage", "demo_io", "demo_media")
 HEAD = ("device", "features negotiated", "what was done", "result", "time")
 WIDTHS = (15, 40, 46, 6, 7)
-# One line for each virtio device on the first bus: path, ID, features.
+# One line for each virtio device on the first bus that has a driver: path,
+# ID, features.
 SEE_DEVICES = """
 for path in /sys/bus/pci/devices/0000:00:*/virtio*; do
+    [ -e "$path/driver" ] || continue
     read -r id <"$path/device"
     read -r features <"$path/features"
     echo "$path $id $features"
@@ -171,8 +174,11 @@ class Demo:
             return
         *lines, self._text = (self._text + data).split(b"\n")
         for line in lines:
-            reply = json.loads(line)
-            self._replies[reply["id"]] = reply
+            try:
+                reply = json.loads(line)
+                self._replies[reply["id"]] = reply
+            except (ValueError, LookupError, TypeError):
+                self._errors += line + b"\n"   # not an answer; tell of it
 
     def _start_guest(self):
         """Start the process in the guest that serves call()."""
@@ -196,7 +202,8 @@ class Demo:
     def _see_features(self, outcome):
         """Note the features of a row; packed rings are a must."""
         found = self._found.get(outcome.row.device_id)
-        demo_row.expect(found, "the guest does not see the device")
+        demo_row.expect(found,
+                        "no driver of the guest's kernel took the device")
         outcome.features = feature_names(found.features, found.device_id)
         demo_row.expect("ring_packed" in outcome.features,
                         "the packed ring was not negotiated, only: " +
@@ -258,7 +265,9 @@ class Demo:
                         self._look()
                     self._all("again")
                 with progress.step("powering off"):
-                    self.vm.poweroff()
+                    status = self.vm.poweroff()
+                demo_row.expect(status == 0, "QEMU ended with status "
+                                f"{status}: {self.vm.qemu_errors()}")
             except Failure as err:
                 for outcome in self.outcomes:
                     outcome.failure = outcome.failure or err
@@ -282,8 +291,11 @@ def parse(argv):
     return parser.parse_args(argv)
 
 
-def explain(outcomes):
-    """Lines about rows that failed: all that was seen, and the next step."""
+def explain(outcomes, command):
+    """Lines about rows that failed: all that was seen, and the next step.
+
+    :param command: the words that start such a demo
+    """
     told = set()
     for outcome in outcomes:
         if outcome.ok:
@@ -293,13 +305,14 @@ def explain(outcomes):
         yield f"{outcome.row.name}: " + (outcome.failure.message
                                          if text in told else text)
         told.add(text)
-        yield f"    rerun: scripts/demo --only {outcome.row.name}"
+        yield f"    rerun: {shlex.join(command)} --only {outcome.row.name}"
 
 
-def show(outcomes, output):
+def show(outcomes, output, command=("scripts/demo",)):
+    """Print and keep the table; the exit status."""
     lines = demo_table.render(HEAD, [o.cells() for o in outcomes], WIDTHS)
     (output / "table.txt").write_text("\n".join(lines) + "\n")
-    print("\n".join(lines + list(explain(outcomes))))
+    print("\n".join(lines + list(explain(outcomes, command))))
     good = sum(o.ok for o in outcomes)
     print(f"\n{good} of {len(outcomes)} rows ok in "
           f"{progress.elapsed():.0f} s; files are in {output}", flush=True)
@@ -326,10 +339,17 @@ def main(argv=None):
                          if not options.only or cls.name in options.only],
                         options.kernel, private.path, output.resolve())
             demo.run(output / "console.log")
-        return show(demo.outcomes, output)
+        command = ["scripts/demo"]
+        if options.kernel != kernel.DEFAULT:
+            command += ["--kernel", options.kernel]
+        return show(demo.outcomes, output, command)
     except Failure as err:
         print(f"demo: {err}", file=sys.stderr)
         return err.status
+    except OSError as err:
+        print(f"demo: {err}\n    Is the disk full, or something not ours?",
+              file=sys.stderr)
+        return 1
     except KeyboardInterrupt:
         print("demo: interrupted; the guest is gone", file=sys.stderr)
         return 130

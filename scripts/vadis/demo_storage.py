@@ -8,7 +8,7 @@ from .demo_row import BUSYBOX, Row, digest, expect, only, row, size
 from .errors import Failure
 
 DISK = 64 << 20
-AMOUNT = 2 << 20
+AMOUNT = 1 << 20
 OFFSET = 1 << 20
 TAG = "vadis.demo"
 

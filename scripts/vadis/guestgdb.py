@@ -116,8 +116,8 @@ def command(kern, socket, breaks=(), batch=None):
             "-iex", "set debuginfod enabled off"]
     if batch is not None:
         argv += ["-nx", "-batch"]
-    argv += ["-x", str(SCRIPT), "-ex", f"vguest attach {socket}"]
     prefix = "vguest batch " if batch is not None else ""
+    argv += ["-x", str(SCRIPT), "-ex", f"{prefix}vguest attach {socket}"]
     argv += [part for name in breaks
              for part in ("-ex", f"{prefix}vguest break {name}")]
     if batch is not None:

@@ -54,5 +54,9 @@ def step(text, stream=None):
         one.update("...")
     else:
         one._line(f"{text} ...")
-    yield one
-    one._line(f"{text}: done in {time.monotonic() - begin:.1f} s")
+    result = "failed"
+    try:
+        yield one
+        result = "done"
+    finally:
+        one._line(f"{text}: {result}, {time.monotonic() - begin:.1f} s")

@@ -3,7 +3,6 @@
 
 import shlex
 
-from . import paths
 from .errors import Failure
 
 
@@ -43,10 +42,13 @@ def rerun_command(config, extra=()):
     if isinstance(config.kernel, str):
         words += ["--kernel", config.kernel]
     words += ["--memory", config.memory, "--smp", str(config.smp)]
+    if config.root != "9p":
+        words += ["--root", config.root]
     if not config.packed:
         words += ["--packed", "off"]
     for flag, values in (("--device", config.devices),
-                         ("--disk", config.disks)):
+                         ("--disk", config.disks),
+                         ("--module", config.modules)):
         for value in values:
             words += [flag, value]
     if config.net:
@@ -74,8 +76,3 @@ def failure(vm, what):
     lines.append("rerun: " + rerun_command(vm.config))
     lines.append("under gdb: " + rerun_command(vm.config, ["--gdb"]))
     return Failure(f"guest '{vm.config.name}': {what}", *lines)
-
-
-def log_path(name):
-    """Where a named guest's console log is kept for later reading."""
-    return paths.cache().parent / "log" / f"{name}.console"

@@ -58,6 +58,8 @@ class VM:
     :param echo: called with each console line (in the I/O thread)
     """
 
+    io_thread = IOThread        # how to run QEMU; a subclass may differ
+
     def __init__(self, log=None, echo=None, **settings):
         self.config = Config(**settings)
         self.machine = Machine(self.config)
@@ -102,8 +104,8 @@ class VM:
         self.home = self._dir.path
         try:
             self.machine.write_image(os.path.join(self.home, "initrd"))
-            self._thread = IOThread(self.machine.argv(self.home), self.home,
-                                    self)
+            self._thread = self.io_thread(self.machine.argv(self.home),
+                                          self.home, self)
             self.wait(lambda: self.monitor.greeting, 60, "QEMU's monitor")
         except BaseException:
             self.close()
@@ -176,8 +178,9 @@ class VM:
         """Wait until ``predicate()`` is true and return what it gave.
 
         It is called with the lock held whenever anything happened, and not
-        again once it was true. QEMU's end or a guest's panic ends the wait at once; these and the deadline
-        raise a Failure with the console, the queues and a rerun command.
+        again once it was true. QEMU's end or a guest's panic ends the wait
+        at once; these and the deadline raise a Failure with the console, the
+        queues and a rerun command.
         """
         value = None
 

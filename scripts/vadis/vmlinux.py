@@ -10,6 +10,7 @@ the place and size of that payload in the setup header.
 import lzma
 import struct
 import subprocess
+import zlib
 
 from . import paths
 from .errors import Failure
@@ -23,21 +24,18 @@ PAYLOAD_LENGTH = 0x24c
 
 
 def _zstd(data):
-    tool = paths.tool("zstd", "zstd")
-    # The payload ends in four bytes of size, which zstd sees as rubbish.
-    done = subprocess.run([tool, "-dcq"], input=data, capture_output=True,
-                          check=False)
-    return done.stdout
+    # zstd itself would take the size at the end for a broken frame.
+    return subprocess.run([paths.tool("zstd", "zstd"), "-dcq"],
+                          input=data[:-4], capture_output=True,
+                          check=True).stdout
 
 
 def _xz(data):
-    out = lzma.LZMADecompressor()
-    return out.decompress(data)
+    return lzma.LZMADecompressor().decompress(data)
 
 
 def _gzip(data):
-    import zlib
-    return zlib.decompressobj(31).decompress(data)
+    return zlib.decompressobj(wbits=31).decompress(data)
 
 
 FORMATS = ((b"\x28\xb5\x2f\xfd", _zstd), (b"\xfd7zXZ\0", _xz),
@@ -57,8 +55,14 @@ def extract(image, name):
     payload = image[start:start + length]
     for magic, unpack in FORMATS:
         if payload.startswith(magic):
-            kernel = unpack(payload)
-            if kernel[:4] == ELF:
+            try:
+                kernel = unpack(payload)
+            except (lzma.LZMAError, zlib.error,
+                    subprocess.CalledProcessError):
+                break
+            # Every format ends in the size of what was packed.
+            size, = struct.unpack("<I", payload[-4:])
+            if kernel[:4] == ELF and len(kernel) == size:
                 return kernel
             break
     raise Failure(f"cannot unpack the kernel in {name}",

@@ -51,8 +51,9 @@ class Session:
 
     def _arguments(self):
         return [
-            self._qemu, *paths.firmware_args(self._qemu), '-M', 'q35', '-m', '64M', '-nodefaults', '-display',
-            'none', '-accel', 'qtest',
+            self._qemu, *paths.firmware_args(self._qemu), '-M', 'q35',
+            '-m', '64M', '-nodefaults', '-display', 'none',
+            '-accel', 'qtest',
             '-qtest', f'unix:{self._dir}/qtest', '-qtest-log', '/dev/null',
             '-qmp', f'unix:{self._dir}/qmp',
             '-blockdev', f'null-co,node-name=slow,latency-ns={HOUR_NS}',

@@ -131,13 +131,13 @@ def kernel(tmp_path):
 def test_gdb_reads_types_as_btf_has_them(gdb, kernel):
     status, output = gdb([
         kernel[1], '-ex', 'ptype /o struct ring', '-ex', 'ptype enum colour',
-        '-ex', 'p sizeof(ring_t)', '-ex', 'p HUGE', '-ex', 'whatis ring_t',
-        '-ex', 'p (int)BLUE', '-ex', 'ptype struct hidden'])
+        '-ex', 'p sizeof(ring_t)', '-ex', 'p /d HUGE', '-ex', 'whatis ring_t',
+        '-ex', 'ptype struct hidden', '-ex', 'p (int)BLUE'])
     assert status == 0, output
     gdbtest.assert_lines(
         output, 'struct ring *next;', 'int sizes[3];', 'int low : 3;',
         'int high : 29;', 'RED, BLUE = -5', '= 24', '8589934593',
-        'const struct ring', '= -5', 'struct hidden {')
+        'const struct ring', '= -5', 'No struct type named hidden')
 
 
 def test_gdb_knows_functions_with_signature_and_data(gdb, kernel):
@@ -180,6 +180,18 @@ def test_both_orc_encodings_are_told_apart(fields, raw, expected):
     assert orc.Layout(fields).decode(raw) == expected
 
 
+@pytest.mark.parametrize('rsp, prev', [(5, 1), (3, 8)])
+def test_register_numbers_are_learned_from_the_table(rsp, prev):
+    layout = orc.Layout({'sp_reg': (32, 4), 'bp_reg': (36, 4),
+                         'type': (40, 3)})
+    entry = struct.pack('<hhH', 8, 0, rsp | 2 << 8)
+    pushed = struct.pack('<hhH', 16, -16, rsp | prev << 4 | 2 << 8)
+    layout.learn(entry * 3 + pushed)
+    assert layout.decode(entry) == (orc.CALL, orc.REG_SP, 8, 0, 0)
+    assert layout.decode(pushed) == (orc.CALL, orc.REG_SP, 16,
+                                     orc.REG_PREV_SP, -16)
+
+
 def test_module_types_lean_on_the_kernels(gdb, kernel, tmp_path):
     opened, path = kernel
     base = opened.types
@@ -200,7 +212,7 @@ def test_module_types_lean_on_the_kernels(gdb, kernel, tmp_path):
     status, output = gdb([
         path, '-ex', f'add-symbol-file {module}', '-ex', 'whatis probe',
         '-ex', 'ptype struct driver', '-ex', 'p sizeof(struct driver)',
-        '-ex', 'p &((struct driver *)0)->shared->sizes[1]'])
+        '-ex', 'p &((struct ring *)0)->sizes[1]'])
     assert status == 0, output
     gdbtest.assert_lines(output, 'type = void (struct driver *)',
                          'struct ring *shared;', '= 32', '0xc')

@@ -72,7 +72,23 @@ def home():
     shutil.rmtree(path)
 
 
-@pytest.fixture(scope="session", params=FLEETS)
+def pytest_configure(config):
+    config.addinivalue_line(
+        "markers", "on(names): the fleets a test usually runs on; all of "
+                   "them with --soak or without the marker")
+
+
+def pytest_generate_tests(metafunc):
+    if "fleet" not in metafunc.fixturenames:
+        return
+    marker = metafunc.definition.get_closest_marker("on")
+    names = FLEETS
+    if marker and not metafunc.config.getoption("--soak"):
+        names = marker.args
+    metafunc.parametrize("fleet", names, indirect=True, scope="session")
+
+
+@pytest.fixture(scope="session")
 def fleet(request):
     """A running guest with all devices, shared by all tests on it."""
     kernel, _, ring = request.param.partition("-")

@@ -42,6 +42,7 @@
 #define ETHERTYPE    0x88b5         /* IEEE 802: for local experiments */
 #define FRAME        1200
 
+static const char *prefix = "";     /* $LOAD_PREFIX, to tell loads apart */
 static atomic_bool stop;
 static atomic_ulong done;
 
@@ -49,11 +50,14 @@ static void say(const char *fmt, ...)
 {
     char line[256];
     va_list ap;
-    int len;
+    int len = snprintf(line, sizeof(line) / 4, "%.32s", prefix);
 
     va_start(ap, fmt);
-    len = vsnprintf(line, sizeof(line) - 1, fmt, ap);
+    len += vsnprintf(line + len, sizeof(line) - 1 - len, fmt, ap);
     va_end(ap);
+    if (len > (int)sizeof(line) - 2) {
+        len = sizeof(line) - 2;
+    }
     line[len] = '\n';
     /* One write, because the threads share the output. */
     if (write(STDOUT_FILENO, line, len + 1) < 0) {
@@ -439,6 +443,9 @@ int main(int argc, char **argv)
     const char *mode = argc > 1 ? argv[1] : "";
     int status;
 
+    if (getenv("LOAD_PREFIX")) {
+        prefix = getenv("LOAD_PREFIX");
+    }
     sigaction(SIGTERM, &term, NULL);
     if (!strcmp(mode, "disk") && argc == 4) {
         status = disk(argv[2], atoi(argv[3]));

@@ -82,7 +82,7 @@ def test_a_signal_leaves_nothing_behind(tmp_path, moment, number, status):
         found = wait_for_qemu(demo, str(tmp_path))
         if moment == "working":
             for line in demo.stderr:
-                if "done in" in line:
+                if ": done" in line:
                     break
         words, = found.values()
         initrd = pathlib.Path(words[words.index("-initrd") + 1])

@@ -206,6 +206,19 @@ class Broken(demo_row.Row):
         demo_row.expect(False, "saw 7, not 8")
 
 
+@pytest.mark.parametrize("found, seen", [
+    ({}, "no driver"),
+    ({"demo-broken": demo.Found("/sys/x", 2, "0" * 32 + "1" + "0" * 31)},
+     "packed ring was not negotiated, only: version_1"),
+], ids=["no driver", "split ring"])
+def test_a_row_without_a_packed_ring_fails(found, seen, tmp_path, capsys):
+    show = demo.Demo([Broken], "6.12", tmp_path, tmp_path)
+    show._found = found
+    show._run_step(show.outcomes[0], "work")
+    assert seen in show.outcomes[0].failure.message
+    assert "virtio-broken: FAILED" in capsys.readouterr().err
+
+
 def test_a_failed_row_says_what_was_seen_and_how_to_run_it(tmp_path, capsys):
     good, bad = demo.Outcome(Broken()), demo.Outcome(Broken())
     good.words = ["did it"]

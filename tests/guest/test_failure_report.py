@@ -74,7 +74,7 @@ def test_shows_the_last_console_lines(failure):
 
 def test_shows_the_queue_states(failure):
     _, text = failure
-    section = text[text.index("virtio queues of guest 'doomed':"):]
+    section = text[text.index("virtio queues of guest 'doomed'"):]
     line = re.search(r"virtio-rng /machine/peripheral/rng/virtio-backend: "
                      r".*DRIVER_OK\n\s+queue 0: (.*)", section)
     assert line, section

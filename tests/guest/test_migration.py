@@ -35,7 +35,8 @@ def make_vm(home, name, packed, in_order, **more):
         if name == "source":
             subprocess.run([paths.qemu_img(), "create", "-q", "-f", "qcow2",
                             image, "64M"], check=True)
-        args += ["-drive", f"if=none,id={drive},file={image},format=qcow2"]
+        args += ["-drive", f"if=none,id={drive},file={image},format=qcow2,"
+                 "cache=unsafe"]
     return VM(name=name, root="initramfs", memory="256M", smp=2,
               kernel="7.x" if in_order else "6.12", packed=packed,
               virtio_opts="in_order=on" if in_order else "",
@@ -43,7 +44,8 @@ def make_vm(home, name, packed, in_order, **more):
 
 
 def start_loads(vm):
-    return [Load(vm, "disk", "/dev/vda", "4"), Load(vm, "disk", "/dev/sda", "2"),
+    return [Load(vm, "disk", "/dev/vda", "4"),
+            Load(vm, "disk", "/dev/sda", "2"),
             Load(vm, "frames", "eth0", "eth1")]
 
 
@@ -136,9 +138,8 @@ def test_migration_to_a_file(home, packed):
 
 def background(vm, name, *words):
     """A load that outlives agent commands and reports on the console."""
-    vm.run(f"/guest-load {' '.join(words)} </dev/null 2>&1 | "
-           f"sed -u 's/^/{name} /' >/dev/console & "
-           "until pidof guest-load; do :; done", check=True)
+    vm.run(f"LOAD_PREFIX='{name} ' /guest-load {' '.join(words)} "
+           "</dev/null >/dev/console 2>&1 &", check=True)
 
 
 def console_progress(vm, name, since, at_least=1):

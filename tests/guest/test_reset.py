@@ -21,6 +21,7 @@ def check_again(fleet):
         fleet.exercise(name)
 
 
+@pytest.mark.on("6.12-packed", "7.x-packed", "6.1-split")
 def test_system_reset_under_load(fleet):
     """The machine is reset while requests of three devices are in flight."""
     vm = fleet.vm
@@ -38,8 +39,7 @@ def test_system_reset_under_load(fleet):
     check_again(fleet)
 
 
-@pytest.mark.parametrize("fleet", ["6.12-packed", "6.12-split"],
-                         indirect=True)
+@pytest.mark.on("6.1-packed", "6.12-split")
 def test_guest_reboot(fleet):
     """A reboot by the guest, after which written data is still there."""
     vm = fleet.vm

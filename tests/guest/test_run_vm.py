@@ -4,11 +4,13 @@
 import functools
 import http.server
 import os
+import pty
 import re
 import select
 import shlex
 import signal
 import subprocess
+import termios
 import threading
 
 import pytest
@@ -152,6 +154,58 @@ def test_reader_that_stops_ends_the_guest(start_run_vm):
     assert process.stdout.readline() == b"y\n"
     process.stdout.close()
     assert process.wait(DEADLINE) == 128 + signal.SIGPIPE
+
+
+# -- a terminal
+
+
+@pytest.fixture
+def terminal():
+    """run-vm on a terminal of its own; our end of it, at the prompt."""
+    ours, theirs = pty.openpty()
+    termios.tcsetwinsize(ours, (33, 77))
+    process = subprocess.Popen([RUN_VM], stdin=theirs, stdout=theirs,
+                               stderr=theirs, start_new_session=True)
+    os.close(theirs)
+    read_until(ours, b"# ")
+    yield process, ours
+    process.kill()
+    process.wait()
+    os.close(ours)
+
+
+def read_until(fd, end=None):
+    """What a terminal shows, up to ``end`` or until it is closed."""
+    seen = b""
+    while not (end and seen.endswith(end)):
+        try:
+            data = os.read(fd, 4096)
+        except OSError:                 # how a terminal ends
+            data = b""
+        if not data:
+            assert not end, seen
+            break
+        seen += data
+    return seen
+
+
+def test_shell_has_the_terminal(terminal):
+    process, fd = terminal
+    os.write(fd, b"stty size; tty; exit 9\r")
+    seen = read_until(fd)
+    assert b"33 77" in seen
+    assert b"/dev/pts/" in seen
+    assert process.wait(DEADLINE) == 9
+
+
+def test_ctrl_c_is_the_shells_and_ctrl_bracket_ends(terminal):
+    process, fd = terminal
+    os.write(fd, b"sleep 1000\r\x03")
+    read_until(fd, b"# ")
+    os.write(fd, b"echo status $?\r")
+    assert b"status 130" in read_until(fd, b"# ")
+    os.write(fd, b"\x1d")
+    assert process.wait(DEADLINE) == 0
 
 
 # -- Ctrl-C and worse

@@ -36,10 +36,8 @@ static void run_one(gconstpointer path)
     GError *error = NULL;
     int status;
 
-    if (!g_spawn_sync(NULL, args, NULL, 0, NULL, NULL, &out, &err, &status,
-                      &error)) {
-        g_error("cannot run %s: %s", qos_test, error->message);
-    }
+    g_spawn_sync(NULL, args, NULL, 0, NULL, NULL, &out, &err, &status, &error);
+    g_assert_no_error(error);
     if (status || !strstr(out, "\nok 1 ")) {
         g_test_message("%s -p %s: wait status 0x%x\n%s\n%s", qos_test,
                        (const char *)path, status, out, err);

@@ -170,6 +170,33 @@ static void test_wild_avail_index(void *obj, void *data,
     echo_end(&t);
 }
 
+/*
+ * The driver resets the device while the device reports an error: the
+ * configuration interrupt of the error must not wait for the reset, which
+ * waits for the queues' thread. With MSI-X, because raising it takes a lock.
+ */
+static void test_error_meets_reset(void *obj, void *data,
+                                   QGuestAllocator *alloc)
+{
+    uint64_t addr = guest_alloc(alloc, 64);
+    EchoTest t;
+
+    echo_start(&t, obj, alloc, 0);
+    qpci_msix_enable(t.pci->pdev);
+    for (unsigned round = 0; round < 100; round++) {
+        EchoRequest bad;
+
+        qvirtio_pci_set_msix_configuration_vector(t.pci, alloc, 0);
+        bad.token = qvirtqueue_add(t.qts, t.vq[0], addr, 0, true, false);
+        echo_publish(&t, t.vq[0], &bad, 1);
+        echo_kick(&t, t.vq[0]);
+        echo_restart(&t);
+    }
+    qpci_msix_disable(t.pci->pdev);
+    echo_one(&t, t.vq[0], 100, 100, 1, 2);
+    echo_end(&t);
+}
+
 /* The buffers overlap: the copy must behave as if it went through a third. */
 static void test_overlap(void *obj, void *data, QGuestAllocator *alloc)
 {
@@ -393,6 +420,7 @@ static void register_virtio_echo_fault_tests(void)
     add_test("fault/endless-chain", NULL, test_endless_chain);
     add_test("fault/wild-head", NULL, test_wild_head);
     add_test("fault/wild-avail-index", NULL, test_wild_avail_index);
+    add_test("fault/error-meets-reset", NULL, test_error_meets_reset);
     add_test("fault/overlap", NULL, test_overlap);
     add_test("fault/dma-to-doorbell", NULL, test_dma_to_doorbell);
     add_test("fault/dma-to-status", NULL, test_dma_to_status);

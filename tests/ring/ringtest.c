@@ -7,10 +7,11 @@
  * naive device model at the other, nothing between them but the ring. A
  * kick or interrupt is a store to a doorbell line, so no system call is in
  * the figures. Rounds are short; those in which the kernel took the CPU away
- * from either thread are void, counted and not part of any figure. `--probe`
+ * from either thread are void, counted and not part of any figure; a cell on
+ * a machine too busy for enough of them ends with those it has. `--probe`
  * measures a bare cache line going back and forth; every cell is bracketed by
  * two probes, because shared machines change speed: compare only cells whose
- * probes agree.
+ * probes agree. A probe of -1 means that the machine was too busy for one.
  *
  * One JSON object per line on stdout.
  */
@@ -19,22 +20,16 @@
 #include <getopt.h>
 #include <pthread.h>
 #include <sched.h>
-#include <stdatomic.h>
-#include <sys/resource.h>
-#include <time.h>
+#include "bench-line.h"
 #include "bench-ring.h"
 
 #define MAX_ROUNDS 1001u
-#define MAX_TRIES  50u      /* for one round that was not disturbed */
 #define PROBE_ROUNDS 31u
 #define PROBE_TRIPS 200u
+#define PROBE_NS 1000000000u
 
 enum Mode { MODE_POLL, MODE_FLAGS, MODE_EVENT, MODE_COUNT };
 static const char *const mode_names[] = { "poll", "flags", "event" };
-
-typedef struct Line {
-    _Atomic uint32_t v;
-} __attribute__((aligned(128))) Line;
 
 typedef struct Cell {
     bool packed;
@@ -54,66 +49,16 @@ typedef struct Bench {
     unsigned requests;      /* per round */
     unsigned rounds;
     uint64_t kicks, calls;
+    uint64_t deadline;      /* of the cell or probe, then it makes do */
+    uint64_t limit_ns;      /* of one cell */
     double ns[MAX_ROUNDS];
     int cpu[2];
 } Bench;
-
-static inline void relax(void)
-{
-#if defined(__x86_64__)
-    __builtin_ia32_pause();
-#elif defined(__aarch64__)
-    __asm__ __volatile__("yield");
-#endif
-}
-
-static uint64_t now_ns(void)
-{
-    struct timespec ts;
-
-    clock_gettime(CLOCK_MONOTONIC, &ts);
-    return (uint64_t)ts.tv_sec * 1000000000u + ts.tv_nsec;
-}
-
-/* How often the kernel took a CPU away from one of our threads so far */
-static long preemptions(void)
-{
-    struct rusage ru;
-
-    getrusage(RUSAGE_SELF, &ru);
-    return ru.ru_nivcsw;
-}
 
 static void *direct_mem(void *ram, uint64_t gpa, size_t size)
 {
     (void)size;
     return vdrv_direct_mem(ram, gpa);
-}
-
-static void pin(int cpu)
-{
-    cpu_set_t set;
-
-    CPU_ZERO(&set);
-    CPU_SET(cpu, &set);
-    errno = pthread_setaffinity_np(pthread_self(), sizeof(set), &set);
-    if (errno) {
-        fprintf(stderr, "cannot pin to CPU %d: %s; choose two with --cpus\n",
-                cpu, strerror(errno));
-        exit(1);
-    }
-}
-
-/* Wait until @l is no longer @seen or somebody stops the run */
-static inline bool line_wait(Line *l, uint32_t seen, Line *stop)
-{
-    while (atomic_load_explicit(&l->v, memory_order_acquire) == seen) {
-        if (atomic_load_explicit(&stop->v, memory_order_relaxed)) {
-            return false;
-        }
-        relax();
-    }
-    return true;
 }
 
 VDRV_INLINE void device_loop(Bench *b, bool packed)
@@ -170,14 +115,15 @@ static void *device_thread(void *opaque)
     return NULL;
 }
 
-VDRV_INLINE void driver_round(Bench *b, bool packed, unsigned requests)
+/* Returns the requests done: fewer than asked for when time ran out */
+VDRV_INLINE unsigned driver_round(Bench *b, bool packed, unsigned requests)
 {
     const VdrvMemOps *m = &vdrv_mem_direct;
     VdrvQueue *vq = &b->ring->vq;
     bool poll = b->cell.mode == MODE_POLL;
     unsigned batch = b->cell.batch;
     unsigned limit = b->cell.outstanding;
-    unsigned sent = 0, done = 0;
+    unsigned sent = 0, done = 0, idle = 0;
 
     while (done < requests) {
         VdrvUsed used;
@@ -209,6 +155,9 @@ VDRV_INLINE void driver_round(Bench *b, bool packed, unsigned requests)
         if (got) {
             continue;
         }
+        if (++idle % 65536 == 0 && now_ns() > b->deadline) {
+            requests = sent;
+        }
         if (poll) {
             relax();
         } else {
@@ -223,6 +172,7 @@ VDRV_INLINE void driver_round(Bench *b, bool packed, unsigned requests)
             }
         }
     }
+    return done;
 }
 
 /* One line bounced between two CPUs: where the machine stands just now */
@@ -272,9 +222,14 @@ static void finish(Bench *b, pthread_t th)
 
 static void probe_round(Bench *b, uint32_t *n, unsigned trips)
 {
+    unsigned idle = 0;
+
     for (unsigned i = 0; i < trips; i++) {
         atomic_store_explicit(&b->kick.v, ++*n, memory_order_release);
         while (atomic_load_explicit(&b->call.v, memory_order_acquire) != *n) {
+            if (++idle % 65536 == 0 && now_ns() > b->deadline) {
+                trips = i;      /* after this one */
+            }
             relax();
         }
     }
@@ -301,7 +256,8 @@ static double probe(Bench *b, unsigned rounds)
     uint32_t n = 0;
     pthread_t th = start(b, probe_thread);
 
-    for (unsigned i = 0; kept < rounds && i < rounds * MAX_TRIES; i++) {
+    b->deadline = now_ns() + PROBE_NS;
+    while (kept < rounds && now_ns() < b->deadline) {
         uint64_t t0;
         long p0;
 
@@ -323,13 +279,12 @@ static uint64_t cell_features(const Cell *c)
            (c->mode == MODE_EVENT ? VDRV_F_EVENT_IDX : 0);
 }
 
-static void driver_run(Bench *b, unsigned requests)
+static unsigned driver_run(Bench *b, unsigned requests)
 {
     if (b->cell.packed) {
-        driver_round(b, true, requests);
-    } else {
-        driver_round(b, false, requests);
+        return driver_round(b, true, requests);
     }
+    return driver_round(b, false, requests);
 }
 
 static void print_cell(const Bench *b, unsigned kept, unsigned tries,
@@ -362,7 +317,7 @@ static void run_cell(Bench *b, uint16_t size)
     const Cell *c = &b->cell;
     double before = probe(b, PROBE_ROUNDS), after;
     unsigned kept = 0, tries = 0;
-    uint64_t kicks, calls;
+    uint64_t kicks, calls, total = 0;
     pthread_t th;
 
     b->ring = bench_ring_new(&vdrv_mem_direct, size, cell_features(c),
@@ -371,21 +326,23 @@ static void run_cell(Bench *b, uint16_t size)
         vdrv_disable_cb(&vdrv_mem_direct, &b->ring->vq);
     }
     th = start(b, device_thread);
-    while (kept < b->rounds && tries < b->rounds * MAX_TRIES) {
+    b->deadline = now_ns() + b->limit_ns;
+    while (kept < b->rounds && now_ns() < b->deadline) {
+        unsigned done;
         uint64_t t0;
         long p0;
 
-        driver_run(b, c->batch);    /* the device is on its CPU */
+        total += driver_run(b, c->batch);   /* the device is on its CPU */
         p0 = preemptions();
         t0 = now_ns();
-        driver_run(b, b->requests);
+        done = driver_run(b, b->requests);
         b->ns[kept] = (double)(now_ns() - t0) / b->requests;
-        kept += preemptions() == p0;
+        kept += done == b->requests && preemptions() == p0;
+        total += done;
         tries++;
     }
     finish(b, th);
-    bench_check(b->ring->vq.completed ==
-                (uint64_t)tries * (b->requests + c->batch), "requests lost");
+    bench_check(b->ring->vq.completed == total, "requests lost");
     kicks = b->kicks;
     calls = b->calls;
     after = probe(b, PROBE_ROUNDS);
@@ -409,8 +366,9 @@ static void usage(FILE *f)
           "  --in-order=B     on or off\n"
           "  --mode=M         poll, flags or event\n"
           "  --size=N         queue size (default 256)\n"
-          "  --requests=N     per round, rounded to whole batches (2048)\n"
+          "  --requests=N     per round, rounded to whole batches (512)\n"
           "  --rounds=N       undisturbed rounds per cell (101)\n"
+          "  --limit=S        seconds for one cell at most (10)\n"
           "  --cpus=A,B       CPUs of driver and device (the first two)\n"
           "  --help           this text\n", f);
 }
@@ -534,18 +492,20 @@ int main(int argc, char **argv)
         { "size", required_argument, NULL, 's' },
         { "requests", required_argument, NULL, 'n' },
         { "rounds", required_argument, NULL, 'r' },
+        { "limit", required_argument, NULL, 't' },
         { "cpus", required_argument, NULL, 'c' },
         { "help", no_argument, NULL, 'h' },
         { NULL, 0, NULL, 0 },
     };
     Bench *b = bench_alloc(sizeof(*b));
     Choice ch = { -1, -1, -1, 0, 1, 256 };
-    unsigned requests = 2048;
+    unsigned requests = 512;
     const char *cpus = NULL;
     bool only_probe = false;
     int c;
 
     b->rounds = 101;
+    b->limit_ns = 10000000000ULL;
     while ((c = getopt_long(argc, argv, "", opts, NULL)) != -1) {
         switch (c) {
         case 'p':
@@ -574,6 +534,9 @@ int main(int argc, char **argv)
             break;
         case 'r':
             b->rounds = number("rounds", optarg, MAX_ROUNDS);
+            break;
+        case 't':
+            b->limit_ns = number("limit", optarg, 3600) * 1000000000ULL;
             break;
         case 'c':
             cpus = optarg;

@@ -144,6 +144,26 @@ static void test_split_event(void)
     }
 }
 
+/* The split event index counts buffers, whatever their descriptors */
+static void test_split_event_chains(void)
+{
+    for (unsigned e = 0; e < 65536; e++) {
+        g_autoptr(RingTest) t = e < 8 || e > 65530 ?
+                                ring_test_new(VDRV_F_EVENT_IDX, 8) : NULL;
+
+        if (!t) {
+            continue;
+        }
+        ring_test_run(t, 2);
+        g_assert_cmpint(ring_test_add(t, 2, 1, 0, 1), ==, 0);
+        g_assert_cmpint(ring_test_add(t, 1, 1, 0, 1), ==, 0);
+        vdrv_publish(t->m, &t->vq);
+        t->m->store16(t->mem, t->at.device + VIRTQ_AVAIL_EVENT_OFS(8), e);
+        g_assert_cmpint(vdrv_kick_needed(t->m, &t->vq), ==,
+                        e == 2 || e == 3);
+    }
+}
+
 /* With EVENT_IDX the flags are not looked at, without it the index is not */
 static void test_split_flags(void)
 {
@@ -176,7 +196,10 @@ static void test_enable_after(gconstpointer data)
 {
     uint64_t features = GPOINTER_TO_SIZE(data) ? VDRV_F_PACKED : 0;
 
-    for (unsigned start = 0; start < 16; start++) {
+    for (unsigned i = 0; i < 32; i++) {
+        /* Also where the split index runs over 2^16 */
+        unsigned start = i < 16 ? i : 65536 - 32 + i;
+
         for (unsigned after = 0; after < 10; after++) {
             g_autoptr(RingTest) t = ring_test_new(features |
                                                   VDRV_F_EVENT_IDX, 8);
@@ -269,6 +292,7 @@ int main(int argc, char **argv)
     g_test_add_func("/packed/2.8.14/desc-without-feature",
                     test_packed_desc_without_feature);
     g_test_add_func("/split/2.7.7/event", test_split_event);
+    g_test_add_func("/split/2.7.7/event-chains", test_split_event_chains);
     g_test_add_func("/split/2.7.7/flags", test_split_flags);
     g_test_add_data_func("/split/2.7.7/enable-after", GSIZE_TO_POINTER(0),
                          test_enable_after);

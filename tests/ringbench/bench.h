@@ -219,13 +219,18 @@ typedef struct BenchConfig {
     uint64_t duration_ns;
     uint64_t warmup;            /* requests before the clock starts */
     int timeout_ms;             /* longest wait for progress */
+    long device_tid;            /* thread that works the queue; 0: main */
 } BenchConfig;
 
 /* What came out; times cover the measured part only. */
 typedef struct BenchResult {
     uint64_t requests, batches, warmup_requests;
+    uint64_t slices;            /* counted; what follows is their sum */
+    uint64_t disturbed;         /* slices left out, see measure_slices() */
     uint64_t wall_ns;
-    uint64_t cpu_ns;            /* of the QEMU process, all threads */
+    uint64_t cpu_ns;            /* of QEMU, all threads, left-out slices too */
+    uint64_t driver_wait_ns;    /* waited for a CPU, runnable */
+    uint64_t device_wait_ns;
     uint64_t kicks, interrupts;
     uint64_t checked_bytes;     /* warm-up included */
 } BenchResult;

@@ -16,6 +16,7 @@
  */
 #include <errno.h>
 #include <inttypes.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
@@ -33,6 +34,9 @@
  * itself off does so twice at most.
  */
 #define ANSWERS_TO_REST 4
+/* Some hundred microseconds: shorter than a scheduler's slice. */
+#define SLICE_REQUESTS 256
+#define SLICES_LEAST 8
 /* A duration is checked once in so many requests: reading a clock costs. */
 #define REQUESTS_PER_CLOCK 256
 
@@ -74,6 +78,25 @@ static void settle(BenchLoop *l)
 }
 
 /*
+ * How long a thread has waited for a CPU that somebody else used, in ns: the
+ * second figure of its schedstat. A polled device and a polling driver must
+ * not wait at all; that they did is what voids a time.
+ */
+static uint64_t thread_wait_ns(const char *path)
+{
+    unsigned long long run, wait;
+    FILE *f = fopen(path, "r");
+
+    if (!f || fscanf(f, "%llu %llu", &run, &wait) != 2) {
+        bench_fail(BENCH_EXIT_USAGE, "cannot read %s: %s; is --device-tid "
+                   "right, and has the kernel CONFIG_SCHED_INFO?", path,
+                   strerror(errno));
+    }
+    fclose(f);
+    return wait;
+}
+
+/*
  * CPU time of QEMU, all threads. The kernel brings it up to date when a thread
  * goes to sleep, else only at a tick: settle() before reading it. It stays
  * coarse for a device whose iothread polls, where wall time is the same thing.
@@ -104,12 +127,13 @@ static void __attribute__((noreturn)) no_progress(BenchLoop *l)
     uint8_t status = virtio_pci_status(l->dev);
 
     bench_fail(BENCH_EXIT_DEVICE, "%s has completed nothing for %d ms: "
-               "device status 0x%x%s, %" PRIu64 " requests submitted, %" PRIu64
-               " completed, %" PRIu64 " kicks, driver indices avail %u/%d used "
-               "%u/%d", l->cfg->device->name, l->cfg->timeout_ms, status,
-               status & VIRTIO_CONFIG_S_NEEDS_RESET ? " (NEEDS_RESET)" : "",
-               l->submitted, l->completed, l->kicks, l->vq.avail_idx, l->vq.avail_wrap,
-               l->vq.used_idx, l->vq.used_wrap);
+               "device status 0x%x%s, %" PRIu64 " requests submitted, %"
+               PRIu64 " completed, %" PRIu64 " kicks, driver indices avail "
+               "%u/%d used %u/%d", l->cfg->device->name, l->cfg->timeout_ms,
+               status, status & VIRTIO_CONFIG_S_NEEDS_RESET ?
+               " (NEEDS_RESET)" : "", l->submitted, l->completed, l->kicks,
+               l->vq.avail_idx, l->vq.avail_wrap, l->vq.used_idx,
+               l->vq.used_wrap);
 }
 
 /* Make one batch available, and kick if the device asks for it. */
@@ -306,12 +330,79 @@ static void make_queue(BenchLoop *l, GuestRam *ram)
                                        MSI_DATA);
 }
 
+static void clear_counts(BenchLoop *l)
+{
+    l->completed = l->submitted = l->batches = l->kicks = l->interrupts = 0;
+}
+
+static void add_counts(const BenchLoop *l, uint64_t wall_ns, uint64_t driver,
+                       uint64_t device, BenchResult *res)
+{
+    res->wall_ns += wall_ns;
+    res->driver_wait_ns += driver;
+    res->device_wait_ns += device;
+    res->requests += l->completed;
+    res->batches += l->batches;
+    res->kicks += l->kicks;
+    res->interrupts += l->interrupts;
+}
+
+/* Drive once and add what came out to @res; true if nobody had to wait. */
+static bool measure(BenchLoop *l, const char *device_stat, uint64_t requests,
+                    BenchResult *res)
+{
+    static const char self[] = "/proc/thread-self/schedstat";
+    uint64_t device = thread_wait_ns(device_stat);
+    uint64_t driver = thread_wait_ns(self);
+    uint64_t start = bench_now_ns(), wall;
+
+    clear_counts(l);
+    drive(l, requests, start + l->cfg->duration_ns);
+    wall = bench_now_ns() - start;
+    driver = thread_wait_ns(self) - driver;
+    device = thread_wait_ns(device_stat) - device;
+    add_counts(l, wall, driver, device, res);
+    return driver == 0 && device == 0;
+}
+
+/*
+ * Measure in slices so short that many see no other program on either CPU,
+ * and count only those - unless they are too few, when all of them show that
+ * this time is void. Only for one batch in flight: a slice ends with an empty
+ * ring, which is then nothing special.
+ */
+static void measure_slices(BenchLoop *l, const char *device_stat,
+                           BenchResult *res)
+{
+    unsigned batch = l->cfg->batch;
+    uint64_t requests = (SLICE_REQUESTS + batch - 1) / batch * batch;
+    uint64_t end = bench_now_ns() + l->cfg->duration_ns;
+    BenchResult all = { 0 }, calm = { 0 };
+
+    do {
+        BenchResult one = { 0 };
+
+        if (measure(l, device_stat, requests, &one)) {
+            add_counts(l, one.wall_ns, 0, 0, &calm);
+            calm.slices++;
+        }
+        add_counts(l, one.wall_ns, one.driver_wait_ns, one.device_wait_ns,
+                   &all);
+        all.slices++;
+    } while (bench_now_ns() < end);
+    *res = calm.slices >= SLICES_LEAST ? calm : all;
+    res->disturbed = all.slices - res->slices;
+}
+
 void bench_run(const BenchConfig *cfg, VirtioPci *dev, GuestRam *ram,
                long pid, BenchResult *res)
 {
     BenchLoop l = { .cfg = cfg, .dev = dev };
-    uint64_t start, cpu;
+    char device_stat[64];
+    uint64_t cpu, warmup;
 
+    snprintf(device_stat, sizeof(device_stat), "/proc/%ld/task/%ld/schedstat",
+             pid, cfg->device_tid ? cfg->device_tid : pid);
     if (clock_getcpuclockid(pid, &l.cpu_clock)) {
         bench_fail(BENCH_EXIT_USAGE, "process %ld has no CPU clock; is it "
                    "QEMU's process ID?", pid);
@@ -321,20 +412,20 @@ void bench_run(const BenchConfig *cfg, VirtioPci *dev, GuestRam *ram,
     virtio_pci_driver_ok(dev);
 
     drive(&l, cfg->warmup, 0);
-    res->warmup_requests = l.completed;
-    l.completed = l.submitted = l.batches = l.kicks = l.interrupts = 0;
+    warmup = l.completed;
 
+    memset(res, 0, sizeof(*res));
     settle(&l);
     cpu = qemu_cpu_ns(&l);
-    start = bench_now_ns();
-    drive(&l, cfg->requests, start + cfg->duration_ns);
-    res->wall_ns = bench_now_ns() - start;
+    if (cfg->requests || cfg->outstanding != cfg->batch) {
+        measure(&l, device_stat, cfg->requests, res);
+        res->slices = 1;
+    } else {
+        measure_slices(&l, device_stat, res);
+    }
     settle(&l);
     res->cpu_ns = qemu_cpu_ns(&l) - cpu;
-    res->requests = l.completed;
-    res->batches = l.batches;
-    res->kicks = l.kicks;
-    res->interrupts = l.interrupts;
+    res->warmup_requests = warmup;
     res->checked_bytes = l.checked_bytes;
 
     virtio_pci_reset(dev);

@@ -21,7 +21,8 @@ def sample(**changes):
         "indirect": False, "in_order": True, "event_idx": False,
         "features": 1 << 32, "queue_size": 256, "segments": 2, "batch": 4,
         "outstanding": 8, "requests": 4000, "batches": 1000,
-        "warmup_requests": 64, "wall_ns": 400000, "cpu_ns": 800000,
+        "warmup_requests": 64, "slices": 1, "disturbed": 0, "wall_ns": 400000, "cpu_ns": 800000,
+        "driver_wait_ns": 0, "device_wait_ns": 0,
         "kicks": 0, "interrupts": 0, "checked_bytes": 64,
     }
     base.update(changes)
@@ -117,6 +118,15 @@ def test_kicks_void_a_time_but_not_a_cpu_time():
     assert st.void_reason(sample(kicks=10), "wall") is None
     assert "1.1 kicks" in st.void_reason(sample(kicks=11), "wall")
     assert st.void_reason(sample(kicks=11), "cpu") is None
+
+
+@pytest.mark.parametrize("side", ["driver", "device"])
+def test_waiting_for_a_cpu_voids_a_time(side):
+    # wall_ns is 400000: five percent are 20000
+    key = f"{side}_wait_ns"
+    assert st.void_reason(sample(**{key: 20000}), "wall") is None
+    assert side in st.void_reason(sample(**{key: 20001}), "wall")
+    assert st.void_reason(sample(**{key: 20001}), "cpu") is None
 
 
 def test_a_sample_without_cpu_time_has_no_cpu_metric():

@@ -41,6 +41,7 @@ static const char usage[] =
 "  --lockstep          let the device come to rest after each batch, so that\n"
 "                      counts repeat (one batch in flight, no iothread)\n"
 "  --interrupts        ask for an interrupt per batch (with --lockstep)\n"
+"  --device-tid N      the QEMU thread that works the queue (main thread)\n"
 "  --cpu N             run on this CPU\n"
 "  --timeout-ms N      give up after so long without progress (10000)\n"
 "\n"
@@ -99,7 +100,7 @@ enum {
     OPT_QTEST = 256, OPT_PID, OPT_DEVICE, OPT_SLOT, OPT_RING, OPT_INDIRECT,
     OPT_IN_ORDER, OPT_EVENT_IDX, OPT_QUEUE_SIZE, OPT_BATCH, OPT_OUTSTANDING,
     OPT_REQUESTS, OPT_MS, OPT_WARMUP, OPT_CHECK_ALL, OPT_LOCKSTEP,
-    OPT_INTERRUPTS, OPT_CPU, OPT_TIMEOUT, OPT_HELP,
+    OPT_INTERRUPTS, OPT_DEVICE_TID, OPT_CPU, OPT_TIMEOUT, OPT_HELP,
 };
 
 static const struct option long_options[] = {
@@ -120,6 +121,7 @@ static const struct option long_options[] = {
     { "check-all", no_argument, NULL, OPT_CHECK_ALL },
     { "lockstep", no_argument, NULL, OPT_LOCKSTEP },
     { "interrupts", no_argument, NULL, OPT_INTERRUPTS },
+    { "device-tid", required_argument, NULL, OPT_DEVICE_TID },
     { "cpu", required_argument, NULL, OPT_CPU },
     { "timeout-ms", required_argument, NULL, OPT_TIMEOUT },
     { "help", no_argument, NULL, OPT_HELP },
@@ -188,6 +190,9 @@ static void set_option(Options *o, int opt, const char *name, const char *arg)
         break;
     case OPT_INTERRUPTS:
         cfg->interrupts = true;
+        break;
+    case OPT_DEVICE_TID:
+        cfg->device_tid = number(name, arg, 1, INT_MAX);
         break;
     case OPT_CPU:
         pin(number(name, arg, 0, CPU_SETSIZE - 1));
@@ -274,11 +279,15 @@ static void report(const BenchConfig *cfg, const VirtioPci *dev,
            cfg->device->out_segs + cfg->device->in_segs, cfg->batch,
            cfg->outstanding);
     printf("\"requests\": %" PRIu64 ", \"batches\": %" PRIu64 ", "
-           "\"warmup_requests\": %" PRIu64 ", \"wall_ns\": %" PRIu64 ", "
-           "\"cpu_ns\": %" PRIu64 ", \"kicks\": %" PRIu64 ", "
+           "\"warmup_requests\": %" PRIu64 ", \"slices\": %" PRIu64 ", "
+           "\"disturbed\": %" PRIu64 ", \"wall_ns\": %" PRIu64 ", "
+           "\"cpu_ns\": %" PRIu64 ", \"driver_wait_ns\": %" PRIu64 ", "
+           "\"device_wait_ns\": %" PRIu64 ", \"kicks\": %" PRIu64 ", "
            "\"interrupts\": %" PRIu64 ", \"checked_bytes\": %" PRIu64 "}\n",
-           res->requests, res->batches, res->warmup_requests, res->wall_ns,
-           res->cpu_ns, res->kicks, res->interrupts, res->checked_bytes);
+           res->requests, res->batches, res->warmup_requests, res->slices,
+           res->disturbed, res->wall_ns, res->cpu_ns, res->driver_wait_ns,
+           res->device_wait_ns, res->kicks, res->interrupts,
+           res->checked_bytes);
 }
 
 int main(int argc, char **argv)

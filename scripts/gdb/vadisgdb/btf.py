@@ -21,6 +21,9 @@ FIXED = {INT: 4, ARRAY: 12, VAR: 4, DECL_TAG: 4}
 PER_ITEM = {STRUCT: 12, UNION: 12, ENUM: 8, FUNC_PROTO: 8, DATASEC: 12,
             ENUM64: 12}
 
+MODIFIERS = (TYPEDEF, VOLATILE, CONST, RESTRICT, TYPE_TAG)
+MAX_CHAIN = 64
+
 INT_SIGNED, INT_CHAR, INT_BOOL = 1, 2, 4
 
 
@@ -82,10 +85,13 @@ class Btf:
             Type(VOID, 0, 0, 0, 0, b'')]
         self.first = len(self.types)
         self._parse(blob[hdr_len + type_off:hdr_len + type_off + type_len])
+        self._check()
 
     def _parse(self, data):
         at, end = 0, len(data)
         while at < end:
+            if at + TYPE.size > end:
+                raise BadBtf(f'type {len(self.types)} is cut short')
             name, info, ref = TYPE.unpack_from(data, at)
             kind, vlen = info >> 24 & 31, info & 0xffff
             if not INT <= kind <= ENUM64:
@@ -98,6 +104,34 @@ class Btf:
             self.types.append(Type(kind, name, ref, vlen, info >> 31,
                                    data[at:at + size]))
             at += size
+
+    def _refs(self, item):
+        """Numbers of the types a type refers to."""
+        if item.kind in MODIFIERS + (PTR, FUNC, VAR, DECL_TAG):
+            return (item.ref,)
+        if item.kind == ARRAY:
+            return item.array()[:1]
+        if item.kind in (STRUCT, UNION):
+            return [member[1] for member in item.members()]
+        if item.kind == FUNC_PROTO:
+            return [item.ref] + [ref for _, ref in item.items()]
+        return ()
+
+    def _check(self):
+        """A module's BTF comes from a guest: no bad or endless references."""
+        count = len(self.types)
+        for number, item in self.own():
+            if any(ref >= count for ref in self._refs(item)):
+                raise BadBtf(f'type {number} refers to a type that is none')
+            if item.kind == FUNC \
+                    and self.types[item.ref].kind != FUNC_PROTO:
+                raise BadBtf(f'function {number} has no prototype')
+            steps = 0
+            while item.kind in MODIFIERS:
+                item = self.types[item.ref]
+                steps += 1
+                if steps > MAX_CHAIN:
+                    raise BadBtf(f'type {number} never gets to the point')
 
     def name(self, offset):
         """The string at an offset of the (combined) string table."""
@@ -142,10 +176,7 @@ class Btf:
         return out
 
     def _size(self, number):
-        for _ in range(16):
-            item = self.types[number]
-            if item.kind not in (TYPEDEF, CONST, VOLATILE, RESTRICT,
-                                 TYPE_TAG):
-                break
-            number = item.ref
+        item = self.types[number]
+        while item.kind in MODIFIERS:       # _check() saw that they end
+            item = self.types[item.ref]
         return 8 if item.kind == PTR else item.ref

@@ -14,6 +14,12 @@ from .dwarf import sleb, uleb
 (REG_UNDEFINED, REG_PREV_SP, REG_DX, REG_DI, REG_BP, REG_SP, REG_R10,
  REG_R13, REG_BP_INDIRECT, REG_SP_INDIRECT) = range(10)
 
+# The numbers above are those of Linux 6; Linux 7 has others for the same.
+NUMBERS_7 = {0: REG_UNDEFINED, 2: REG_DX, 3: REG_SP, 4: REG_BP, 5: REG_DI,
+             6: REG_R10, 7: REG_R13, 8: REG_PREV_SP, 9: REG_SP_INDIRECT,
+             10: REG_BP_INDIRECT}
+SP_6, SP_7 = 5, 3
+
 # The meaning of a row, after the two encodings are told apart.
 UNDEFINED, CALL, REGS, REGS_PARTIAL = range(4)
 
@@ -38,7 +44,7 @@ OP_DEREF, OP_PLUS_CONST, OP_CONST_S, OP_PLUS, OP_BREG0 \
 
 
 class Layout:
-    """Where the fields of struct orc_entry are; None if not known.
+    """How struct orc_entry is to be read.
 
     fields -- {name: (bit offset, bits)} as BTF gives it
     """
@@ -53,6 +59,25 @@ class Layout:
                        else {0: CALL, 1: REGS, 2: REGS_PARTIAL})
         self._end = None if wide else fields.get('end')
         self._cache = {}
+        self._numbers = None
+
+    def learn(self, blob):
+        """Tell from a table which register numbers are in use.
+
+        On entry to a function the caller's frame is at rsp + 8, which no
+        other register has: the most frequent number there is rsp's.
+        """
+        if self._numbers is not None:
+            return
+        at, bits = self._at['sp_reg']
+        count = {SP_6: 0, SP_7: 0}
+        for offset in range(0, len(blob) - 5, 6):
+            value = int.from_bytes(blob[offset:offset + 6], 'little')
+            reg = value >> at & (1 << bits) - 1
+            if value & 0xffff == 8 and reg in count:
+                count[reg] += 1
+        self._numbers = (NUMBERS_7 if count[SP_7] > count[SP_6]
+                         else {number: number for number in range(10)})
 
     def decode(self, raw):
         """(kind, sp register, sp offset, bp register, bp offset)."""
@@ -65,10 +90,14 @@ class Layout:
             sp_offset, bp_offset = struct.unpack_from('<hh', raw)
             kind = self._kinds.get(bits(self._at['type']), UNDEFINED)
             sp_reg = bits(self._at['sp_reg'])
+            bp_reg = bits(self._at['bp_reg'])
+            if self._numbers is not None:
+                sp_reg = self._numbers.get(sp_reg, REG_UNDEFINED)
+                bp_reg = self._numbers.get(bp_reg, REG_UNDEFINED)
             if sp_reg == REG_UNDEFINED or self._end and bits(self._end):
                 kind = UNDEFINED
-            found = self._cache[raw] = (kind, sp_reg, sp_offset,
-                                        bits(self._at['bp_reg']), bp_offset)
+            found = self._cache[raw] = (kind, sp_reg, sp_offset, bp_reg,
+                                        bp_offset)
         return found
 
 
@@ -178,6 +207,7 @@ def debug_frame(functions, rows, blob, layout):
     out = [*cies]
     offsets = (0, len(cies[0]))
     count = min(len(rows), len(blob) // 6)
+    layout.learn(blob)
     decode = _Rows(layout)
     for start, size, plain in functions:
         first = max(bisect.bisect_right(rows, start, 0, count) - 1, 0)

@@ -302,7 +302,6 @@ static uint32_t packed_add_indirect(QTestState *qts, QVirtQueue *vq,
                                     QVRingIndirectDesc *indirect)
 {
     PackedRing *ring = vq->ring;
-    QVRingPackedDesc desc;
     uint32_t id;
     int i;
 
@@ -320,10 +319,9 @@ static uint32_t packed_add_indirect(QTestState *qts, QVirtQueue *vq,
 
         qtest_memread(qts, indirect->desc + i * QVRING_PACKED_DESC_SIZE, &le,
                       sizeof(le));
-        desc.flags = le16_to_cpu(le.flags);
-        desc.len = le32_to_cpu(le.len);
-        ring->chains[id].writable +=
-            desc.flags & VRING_DESC_F_WRITE ? desc.len : 0;
+        if (le16_to_cpu(le.flags) & VRING_DESC_F_WRITE) {
+            ring->chains[id].writable += le32_to_cpu(le.len);
+        }
     }
     return id;
 }
@@ -477,23 +475,17 @@ static bool packed_get_buf(QTestState *qts, QVirtQueue *vq, uint32_t *token,
 
 uint16_t qvirtqueue_packed_last_used_flags(QVirtQueue *vq)
 {
-    PackedRing *ring = vq->ring;
-
-    return ring->last_used_flags;
+    return ((PackedRing *)vq->ring)->last_used_flags;
 }
 
 uint64_t qvirtqueue_packed_used_writes(QVirtQueue *vq)
 {
-    PackedRing *ring = vq->ring;
-
-    return ring->used_writes;
+    return ((PackedRing *)vq->ring)->used_writes;
 }
 
 uint64_t qvirtqueue_packed_overlong(QVirtQueue *vq)
 {
-    PackedRing *ring = vq->ring;
-
-    return ring->overlong;
+    return ((PackedRing *)vq->ring)->overlong;
 }
 
 static void packed_cleanup(QVirtQueue *vq)
@@ -555,7 +547,7 @@ bool qvring_init_ops(QTestState *qts, QVirtQueue *vq, uint64_t addr)
     ring->batch_last = NO_ID;
     ring->avail_wrap = true;
     ring->used_wrap = true;
-    /* From the top down, so that ids never happen to equal positions. */
+    /* From the top down, so that ids rarely happen to equal positions. */
     for (i = 0; i < vq->size; i++) {
         ring->free_ids[i] = vq->size - 1 - i;
     }
