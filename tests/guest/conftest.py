@@ -88,6 +88,20 @@ def pytest_generate_tests(metafunc):
     metafunc.parametrize("fleet", names, indirect=True, scope="session")
 
 
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(items):
+    """Bring all tests of one fleet together, so that each boots once.
+
+    pytest groups by a parameter's position in its list, and the lists differ.
+    """
+    def place(item):
+        name = getattr(item, "callspec", None) and \
+            item.callspec.params.get("fleet")
+        return FLEETS.index(name) if name else -1
+
+    items.sort(key=place)               # stable
+
+
 @pytest.fixture(scope="session")
 def fleet(request):
     """A running guest with all devices, shared by all tests on it."""

@@ -6,7 +6,9 @@ printed is run: QEMU must really come up under gdb.
 """
 
 import os
+import pty
 import re
+import select
 import subprocess
 
 import pytest
@@ -98,3 +100,65 @@ def test_prints_a_command_that_reruns_it_under_gdb(failure, tmp_path):
     assert "virtio_rng_device_realize" in done.stdout, done.stdout[-3000:]
     assert "AssertionError: on purpose" in done.stdout, done.stdout[-3000:]
     assert "test_fails[a b]" in done.stdout
+
+
+WAITING = '''
+from vmtest import VM
+
+def test_waits():
+    with VM(root="initramfs", memory="256M") as vm:
+        print("BOOTED", flush=True)
+        vm.wait_console("never", 1)
+'''
+
+
+class Terminal:
+    """A program on a terminal of its own, as a person would use it."""
+
+    def __init__(self, directory, argv, env):
+        self.text = b""
+        self.pid, self.fd = pty.fork()
+        if self.pid == 0:
+            os.chdir(directory)
+            os.execve(argv[0], argv, env)
+
+    def expect(self, word):
+        """What is written up to and with ``word``."""
+        while word not in self.text:
+            ready, _, _ = select.select([self.fd], [], [], 180)
+            assert ready, f"waited in vain for {word}: {self.text[-999:]}"
+            self.text += os.read(self.fd, 4096)
+        before, _, self.text = self.text.partition(word)
+        return (before + word).decode(errors="replace")
+
+    def type(self, keys):
+        os.write(self.fd, keys)
+
+    def close(self):
+        os.close(self.fd)               # hangs up on whoever is left
+        os.waitpid(self.pid, 0)
+
+
+def test_ctrl_c_under_gdb_stops_qemu_and_not_the_test(tmp_path):
+    (tmp_path / "test_waiting.py").write_text(WAITING)
+    terminal = Terminal(
+        tmp_path, ["/usr/bin/python3", "-m", "pytest", "-s", "--tb=line",
+                   "-p", "no:cacheprovider", "test_waiting.py"],
+        {**os.environ, "PYTHONPATH": str(TESTS), "VADIS_QEMU_GDB": "1",
+         "TERM": "dumb"})
+    try:
+        terminal.expect(b"(gdb)")
+        terminal.type(b"run\n")
+        terminal.expect(b"BOOTED")
+        terminal.type(b"\x03")
+        assert "SIGINT" in terminal.expect(b"(gdb)")
+        terminal.type(b"vadis devices\n")
+        assert "DRIVER_OK" in terminal.expect(b"(gdb)")
+        terminal.type(b"kill\ny\n")
+        terminal.expect(b"killed]")
+        terminal.expect(b"(gdb)")
+        terminal.type(b"quit\n")
+        # The test goes on, and sees that its QEMU is gone.
+        assert "QEMU ended" in terminal.expect(b"1 failed")
+    finally:
+        terminal.close()

@@ -10,8 +10,10 @@
 #include "libqtest.h"
 #include "qapi/error.h"
 #include "qemu/module.h"
+#include "qemu/units.h"
 #include "qobject/qdict.h"
 #include "qobject/qjson.h"
+#include "standard-headers/linux/pci_regs.h"
 #include "standard-headers/linux/virtio_config.h"
 #include "standard-headers/linux/virtio_pci.h"
 #include "virtio-echo-util.h"
@@ -172,27 +174,37 @@ static void test_wild_avail_index(void *obj, void *data,
 
 /*
  * The driver resets the device while the device reports an error: the
- * configuration interrupt of the error must not wait for the reset, which
- * waits for the queues' thread. With MSI-X, because raising it takes a lock.
+ * interrupt that goes with the error needs the lock that the reset holds, and
+ * the reset waits for the queues' thread. The good requests before the bad one
+ * keep the device busy until the reset arrives; the interrupt goes to the
+ * local APIC, whose registers are under that lock, as guest memory is not.
  */
 static void test_error_meets_reset(void *obj, void *data,
                                    QGuestAllocator *alloc)
 {
-    uint64_t addr = guest_alloc(alloc, 64);
+    EchoRequest req[4], good;
+    QPCIDevice *pdev;
     EchoTest t;
 
     echo_start(&t, obj, alloc, 0);
-    qpci_msix_enable(t.pci->pdev);
-    for (unsigned round = 0; round < 100; round++) {
-        EchoRequest bad;
-
+    pdev = t.pci->pdev;
+    good = echo_prepare(&t, 1 * MiB, 1 * MiB, 3);
+    qpci_msix_enable(pdev);
+    for (unsigned round = 0; round < 50; round++) {
         qvirtio_pci_set_msix_configuration_vector(t.pci, alloc, 0);
-        bad.token = qvirtqueue_add(t.qts, t.vq[0], addr, 0, true, false);
-        echo_publish(&t, t.vq[0], &bad, 1);
+        qpci_io_writel(pdev, pdev->msix_table_bar, pdev->msix_table_off +
+                       PCI_MSIX_ENTRY_LOWER_ADDR, 0xfee00000);
+        for (unsigned i = 0; i < 3; i++) {
+            req[i] = good;
+            echo_add(&t, t.vq[0], &req[i], 1);
+        }
+        req[3].token = qvirtqueue_add(t.qts, t.vq[0], good.in, 0, true,
+                                      false);
+        echo_publish(&t, t.vq[0], req, ARRAY_SIZE(req));
         echo_kick(&t, t.vq[0]);
         echo_restart(&t);
     }
-    qpci_msix_disable(t.pci->pdev);
+    qpci_msix_disable(pdev);
     echo_one(&t, t.vq[0], 100, 100, 1, 2);
     echo_end(&t);
 }

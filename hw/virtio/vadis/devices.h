@@ -11,6 +11,7 @@
 #ifndef HW_VIRTIO_VADIS_DEVICES_H
 #define HW_VIRTIO_VADIS_DEVICES_H
 
+#include "hw/virtio/virtio.h"
 #include "qapi/qapi-builtin-types.h"
 #include "qom/object.h"
 #include "standard-headers/linux/virtio_echo.h"
@@ -37,5 +38,19 @@ strList *vadis_virtio_features(uint16_t device_id, uint64_t *bitmap);
  * Describes those properties of @klass itself that names/properties.c knows.
  */
 void vadis_describe_properties(ObjectClass *klass);
+
+/**
+ * vadis_notify_error - tell the driver that the device needs a reset
+ * @vdev: device whose status has VIRTIO_CONFIG_S_NEEDS_RESET
+ *
+ * virtio_notify_config() for any thread. It raises an interrupt, which needs
+ * the BQL; but a thread that serves a queue must not wait for the BQL, because
+ * the main loop waits for that thread with the BQL held when it stops the
+ * device. Without the BQL the interrupt is therefore left to the main loop,
+ * which drops it if the device was reset or unplugged by then.
+ *
+ * Context: any thread.
+ */
+void vadis_notify_error(VirtIODevice *vdev);
 
 #endif
