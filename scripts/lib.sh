@@ -45,3 +45,14 @@ need_space() { # DIR MEBIBYTES PURPOSE
         die "$3 needs $2 MiB in $1, $free MiB are free" \
             "Free some space (make clean removes earlier builds) and run again."
 }
+
+# Run from its build directory the emulator looks for firmware below
+# qemu-bundle, where only installed files are linked; Debian's firmware is not
+# ours to install.
+link_firmware() { # BUILD-DIRECTORY
+    local d
+    for d in share/qemu share/seabios lib/ipxe; do
+        mkdir -p "$1/qemu-bundle/usr/${d%/*}"
+        ln -sfn "/usr/$d" "$1/qemu-bundle/usr/$d"
+    done
+}

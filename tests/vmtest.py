@@ -26,6 +26,9 @@ from vadis.machine import Share                   # noqa: E402,F401
 from vadis.qmp import QMP                         # noqa: E402
 
 LOAD_SOURCE = TESTS / "guest" / "guest-load.c"
+RUN_VM = TOP / "scripts" / "run-vm"
+# A bound for a hang, not a speed: a loaded machine may be slow.
+DEADLINE = 180
 CONSOLE_LINES = 40
 # Variables that change what a test does and so belong to its rerun command.
 KEPT_VARIABLES = ("ACCEL", "VADIS_QEMU")

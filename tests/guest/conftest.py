@@ -9,12 +9,9 @@ import tempfile
 
 import pytest
 
-from vmtest import TOP, VM
+from vmtest import DEADLINE, RUN_VM, VM
 import fleet as fleets
 
-RUN_VM = TOP / "scripts/run-vm"
-# A bound for a hang, not a speed: a loaded machine may be slow.
-DEADLINE = 180
 RINGS = {"packed": True, "split": False}
 FLEETS = [f"{kernel}-{ring}" for kernel, ring in
           itertools.product(fleets.KERNELS, RINGS)]

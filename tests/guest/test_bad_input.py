@@ -16,9 +16,7 @@ from vadis import kernel, paths
 from vadis.errors import Failure
 from vadis.machine import Config, Machine
 import fleet as fleets
-from vmtest import TESTS, TOP
-
-DEADLINE = 180
+from vmtest import DEADLINE, TESTS, TOP
 
 # A program that boots a guest, says so, and then waits for ever.
 WAITER = '''

@@ -14,7 +14,7 @@ import termios
 import threading
 
 import pytest
-from conftest import DEADLINE, RUN_VM
+from vmtest import DEADLINE, RUN_VM
 from vadis import kernel
 
 

@@ -478,25 +478,26 @@ static void run_matrix(Bench *b, const Choice *ch, unsigned requests)
     }
 }
 
+static const struct option opts[] = {
+    { "probe", no_argument, NULL, 'p' },
+    { "layout", required_argument, NULL, 'l' },
+    { "batch", required_argument, NULL, 'b' },
+    { "outstanding", required_argument, NULL, 'o' },
+    { "in-order", required_argument, NULL, 'i' },
+    { "mode", required_argument, NULL, 'm' },
+    { "size", required_argument, NULL, 's' },
+    { "requests", required_argument, NULL, 'n' },
+    { "rounds", required_argument, NULL, 'r' },
+    { "limit", required_argument, NULL, 't' },
+    { "cpus", required_argument, NULL, 'c' },
+    { "help", no_argument, NULL, 'h' },
+    { NULL, 0, NULL, 0 },
+};
+
 int main(int argc, char **argv)
 {
     static const char *const layouts[] = { "split", "packed" };
     static const char *const off_on[] = { "off", "on" };
-    static const struct option opts[] = {
-        { "probe", no_argument, NULL, 'p' },
-        { "layout", required_argument, NULL, 'l' },
-        { "batch", required_argument, NULL, 'b' },
-        { "outstanding", required_argument, NULL, 'o' },
-        { "in-order", required_argument, NULL, 'i' },
-        { "mode", required_argument, NULL, 'm' },
-        { "size", required_argument, NULL, 's' },
-        { "requests", required_argument, NULL, 'n' },
-        { "rounds", required_argument, NULL, 'r' },
-        { "limit", required_argument, NULL, 't' },
-        { "cpus", required_argument, NULL, 'c' },
-        { "help", no_argument, NULL, 'h' },
-        { NULL, 0, NULL, 0 },
-    };
     Bench *b = bench_alloc(sizeof(*b));
     Choice ch = { -1, -1, -1, 0, 1, 256 };
     unsigned requests = 512;
