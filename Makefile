@@ -4,8 +4,8 @@
 MAKEFLAGS += --no-builtin-rules
 .DEFAULT_GOAL := all
 .PHONY: all deps demo check check-unit check-qtest check-guest check-pair \
-	check-gdb check-tools check-bench check-lint check-docs check-stock-defects soak \
-	fuzz bench stock vm install clean distclean help fork-tree docs
+	check-gdb check-tools check-bench check-lint check-docs \
+	check-stock-defects soak fuzz bench stock vm install clean distclean help fork-tree docs
 
 all:            ## build build/qemu-system-x86_64 (configures when needed)
 	@scripts/inner-build
@@ -20,6 +20,7 @@ demo:           ## build, boot Debian's kernel, work every device, print a table
 
 check:          ## all tests; ends with "N passed, N failed, N skipped"
 	@scripts/install-deps build guest check bench docs
+	@scripts/inner-build
 	@scripts/check all
 
 check-tools:    ## the build scripts, on a small stand-in for QEMU's tree
@@ -53,15 +54,19 @@ check-stock-defects: ## tests that upstream's ring code is known to fail
 	@scripts/check stock-defects
 
 soak:           ## the full counts (long)
-	@scripts/check --soak all
+	@scripts/install-deps
+	@scripts/inner-build
+	@scripts/check --soak all fuzz
 
 fuzz:           ## FUZZ_SECONDS (60) for each fuzzer; needs clang
 	@scripts/install-deps build fuzz
+	@scripts/inner-build
 	@scripts/check fuzz
 
 bench:          ## time and count rings; writes build/bench/report.html
 	@scripts/install-deps build bench
 	@scripts/inner-build
+	@scripts/stock-build
 	@scripts/bench
 
 stock:          ## the unpatched base, with and without zeroed variables
@@ -72,7 +77,6 @@ vm:             ## a shell in a guest; more by scripts/run-vm --help
 	@scripts/run-vm
 
 install:        ## honours DESTDIR; the prefix is configure's, or PREFIX
-	@scripts/inner-build
 	@scripts/install "$(PREFIX)" "$(DESTDIR)"
 
 fork-tree:      ## build/fork-tree: a git repository of the composed tree

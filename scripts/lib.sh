@@ -46,6 +46,11 @@ need_space() { # DIR MEBIBYTES PURPOSE
             "Free some space (make clean removes earlier builds) and run again."
 }
 
+# What makes an earlier configure stale when it differs.
+configure_sum() {
+    cat "$TOP/configure" "$TOP/VERSION" "$BUILD/base/VERSION" | sha256sum
+}
+
 # Run from its build directory the emulator looks for firmware below
 # qemu-bundle, where only installed files are linked; Debian's firmware is not
 # ours to install.

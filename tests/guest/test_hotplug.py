@@ -8,8 +8,7 @@ import pytest
 import fleet as fleets
 from vmtest import Load
 
-pytestmark = pytest.mark.on("6.1-packed", "6.12-packed", "6.12-split",
-                            "7.x-packed")
+pytestmark = pytest.mark.on("6.1-split", "6.12-packed", "7.x-packed")
 MIB = fleets.MIB
 
 

@@ -21,7 +21,7 @@ def check_again(fleet):
         fleet.exercise(name)
 
 
-@pytest.mark.on("6.12-packed", "7.x-packed", "6.1-split")
+@pytest.mark.on("6.12-packed", "6.1-split")
 def test_system_reset_under_load(fleet):
     """The machine is reset while requests of three devices are in flight."""
     vm = fleet.vm
@@ -39,7 +39,7 @@ def test_system_reset_under_load(fleet):
     check_again(fleet)
 
 
-@pytest.mark.on("6.1-packed", "6.12-split")
+@pytest.mark.on("7.x-packed")
 def test_guest_reboot(fleet):
     """A reboot by the guest, after which written data is still there."""
     vm = fleet.vm

@@ -106,7 +106,7 @@ class Pair:
                "ip link set eth0 up", check=True)
         return vm
 
-    def ping(self, side, other, count=3):
+    def ping(self, side, other, count=2):
         """Ping and insist on every answer."""
         text = self[side].run(f"ping -c {count} -W 30 {ADDRESS[other]}",
                               timeout=120).text

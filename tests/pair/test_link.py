@@ -24,11 +24,11 @@ def test_ping_and_transfer(make_pair, link, packed, rounds):
         pair.transfer("b", "a", 4 * MIB)
 
 
-def test_ping_with_packed_rings_and_event_index(make_pair):
+def test_ping_with_packed_rings_and_event_index(make_pair, rounds):
     """Every packet alone, so that every one needs its kick."""
     pair = make_pair("stream", event_idx=True)
-    pair.ping("a", "b", 10)
-    pair.ping("b", "a", 10)
+    pair.ping("a", "b", rounds(4, 100))
+    pair.ping("b", "a", rounds(4, 100))
 
 
 @pytest.mark.parametrize("victim", ["a", "b"])

@@ -14,9 +14,6 @@ import pytest
 TOP = pathlib.Path(__file__).resolve().parents[2]
 
 
-def pytest_addoption(parser):
-    parser.addoption('--soak', action='store_true', help='the full counts')
-
 
 class Checkout:
     """A copy of the scripts with its own patches, overlay and build/."""

@@ -173,3 +173,32 @@ def test_check_never_passes_by_accident(tmp_path, content, status):
     xml.write_text(content)
     check.collect(result, [xml], status, 'stage', check.OUT / 'x.log')
     assert result.failed == 1
+
+
+def test_fork_tree_goes_on_after_an_interruption(fork):
+    tree = fork.build / 'fork-tree'
+    (tree / '.git' / 'vadis-composing').touch()
+    (tree / 'hw/a.c').write_text('half\n')
+    fork.ok('scripts/fork-tree')
+    assert git(tree, 'status', '--porcelain') == ''
+    assert (tree / 'hw/a.c').read_text() == 'one\nzwei\nthree\n'
+
+
+def test_compose_follows_a_changed_source(checkout):
+    tree = checkout.source()
+    checkout.ok('scripts/base-fetch', f'--source={tree}')
+    checkout.ok('scripts/compose')
+    (tree / 'hw/b.c').write_text('changed\n')
+    checkout.ok('scripts/base-fetch', f'--source={tree}')
+    checkout.ok('scripts/compose')
+    assert (checkout.build / 'src/hw/b.c').read_text() == 'changed\n'
+
+
+def test_no_network_is_said(checkout):
+    # A mirror that answers nothing is an error, not an empty list.
+    done = checkout.run('scripts/apt-private', 'deb', 'bookworm', 'nothing',
+                        VADIS_MIRROR='http://127.0.0.1:1/debian',
+                        VADIS_SECURITY_MIRROR='http://127.0.0.1:1/debian',
+                        http_proxy='')
+    assert done.returncode and 'no network?' in done.stderr, done.stderr
+    assert not (checkout.build / 'apt' / 'updated').exists()

@@ -172,12 +172,14 @@ static unsigned echo_batch(VirtIOEchoQueue *q, uint64_t *bytes)
             break;
         }
         req->used = echo_copy(&req->elem, s->conf.max_request);
-        trace_virtio_echo_request(s->name, echo_queue_index(q),
-                                  req->elem.index,
-                                  iov_size(req->elem.out_sg,
-                                           req->elem.out_num),
-                                  iov_size(req->elem.in_sg, req->elem.in_num),
-                                  req->used);
+        if (trace_event_get_state_backends(TRACE_VIRTIO_ECHO_REQUEST)) {
+            const VirtQueueElement *e = &req->elem;
+
+            trace_virtio_echo_request(s->name, echo_queue_index(q), e->index,
+                                      iov_size(e->out_sg, e->out_num),
+                                      iov_size(e->in_sg, e->in_num),
+                                      req->used);
+        }
         *bytes += req->used;
         q->held[n++] = req;
     }
@@ -450,6 +452,12 @@ static const VMStateDescription vmstate_echo_device = {
     .fields = (const VMStateField[]) {
         VMSTATE_UINT16_EQUAL(conf.num_queues, VirtIOEcho,
                              "Give num-queues the same value on both sides"),
+        VMSTATE_UINT16_EQUAL(conf.batch, VirtIOEcho,
+                             "Give batch the same value on both sides"),
+        VMSTATE_UINT32_EQUAL(conf.max_request, VirtIOEcho,
+                             "Give max-request the same value on both sides"),
+        VMSTATE_INT32_EQUAL(conf.order, VirtIOEcho,
+                            "Give order the same value on both sides"),
         VMSTATE_STRUCT_VARRAY_POINTER_UINT16(queues, VirtIOEcho,
                                              conf.num_queues,
                                              vmstate_echo_queue,
