@@ -3,6 +3,7 @@
 
 import os
 import pathlib
+import signal
 import sys
 
 import pytest
@@ -17,6 +18,16 @@ def pytest_addoption(parser):
                      default=bool(os.environ.get("VADIS_SOAK")),
                      help="full counts: more rounds of everything that "
                           "repeats (also VADIS_SOAK=1)")
+
+
+def pytest_configure():
+    """Let programs under test see Ctrl-C, as on a terminal.
+
+    A job that a shell runs in the background ignores SIGINT, and so would
+    everything that a test starts. A handler is not inherited.
+    """
+    if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session")

@@ -235,37 +235,6 @@ def test_a_killed_runner_leaves_no_qemu(runner, number):
     assert is_gone(pidfd)
 
 
-# -- missing rights
-
-
-def test_without_root_and_sudo_the_missing_package_is_named():
-    """apt-private says what an administrator has to install."""
-    package = "vadis-no-such-package"
-    with tempfile.TemporaryDirectory() as name:
-        top = pathlib.Path(name) / "checkout"
-        shutil.copytree(TOP / "scripts", top / "scripts")
-        bin_dir = pathlib.Path(name) / "bin"
-        bin_dir.mkdir()
-        for place in ("/usr/bin", "/bin"):
-            for program in pathlib.Path(place).iterdir():
-                link = bin_dir / program.name
-                if program.name != "sudo" and not link.exists():
-                    link.symlink_to(program)
-        argv = [top / "scripts" / "apt-private", "ensure", package]
-        if os.getuid() == 0:
-            for path in [name, *map(str, pathlib.Path(name).rglob("*"))]:
-                if not os.path.islink(path):
-                    os.chown(path, 65534, 65534)
-            argv = [paths.tool("setpriv", "util-linux"), "--reuid=65534",
-                    "--regid=65534", "--clear-groups", *argv]
-        done = subprocess.run(argv, text=True, capture_output=True,
-                              env={"PATH": str(bin_dir), "HOME": name},
-                              timeout=DEADLINE, check=False)
-    assert done.returncode != 0
-    assert "not root and sudo is not there" in done.stderr, done.stderr
-    assert f"apt-get install {package}" in done.stderr
-
-
 def test_accel_kvm_is_taken_or_refused_with_a_reason(monkeypatch):
     """ACCEL=kvm moves every guest test to KVM, or says why it cannot."""
     monkeypatch.setenv("ACCEL", "kvm")

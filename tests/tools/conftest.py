@@ -56,7 +56,10 @@ class Checkout:
         tree.mkdir()
         (tree / 'VERSION').write_text(version + '\n')
         content = {'hw/a.c': 'one\ntwo\nthree\n', 'hw/b.c': 'b\n',
-                   'meson.build': 'x\n', **dict(files)}
+                   'meson.build': 'x\n',
+                   # As Debian's sources: another series, applied.
+                   '.pc/.quilt_patches': 'debian/patches\n',
+                   '.pc/.version': '2\n', **dict(files)}
         for rel, text in content.items():
             (tree / rel).parent.mkdir(parents=True, exist_ok=True)
             (tree / rel).write_text(text)

@@ -146,12 +146,24 @@ void virtio_dataplane_stop(VirtIODataplane *dp)
     k->set_guest_notifiers(BUS(bus)->parent, dp->num_queues, false);
 }
 
-/* Context: the IOThread */
-static void dataplane_detach(void *opaque)
-{
-    VirtQueue *vq = opaque;
+/* A wait for the IOThread to let go of a queue */
+typedef struct Detach {
+    VirtQueue *vq;
+    QemuEvent done;
+} Detach;
 
+static void dataplane_detach(VirtQueue *vq)
+{
     virtio_queue_aio_detach_host_notifier(vq, qemu_get_current_aio_context());
+}
+
+/* Context: the IOThread */
+static void dataplane_detach_bh(void *opaque)
+{
+    Detach *detach = opaque;
+
+    dataplane_detach(detach->vq);
+    qemu_event_set(&detach->done);
 }
 
 void virtio_dataplane_queue_stop(VirtIODataplane *dp, unsigned n)
@@ -165,13 +177,26 @@ void virtio_dataplane_queue_stop(VirtIODataplane *dp, unsigned n)
     vq = virtio_get_queue(dp->vdev, n);
     if (in_aio_context_home_thread(dataplane_context(dp))) {
         /*
-         * A request's buffer was mapped onto the device's own registers, so
-         * a handler is on this very stack. It cannot be waited for; handlers
-         * must bear that their queue goes away at any access to a buffer.
+         * A handler is on this very stack and cannot be waited for: only a
+         * device that lets DMA reach its own registers gets here. Such a
+         * device must bear that its queue goes away at any access to a
+         * buffer; see echo_writes_ram() for the way out.
          */
         dataplane_detach(vq);
     } else {
-        aio_wait_bh_oneshot(dataplane_context(dp), dataplane_detach, vq);
+        Detach detach = { .vq = vq };
+
+        /*
+         * Not aio_wait_bh_oneshot(): that runs other bottom halves, and one
+         * of another device may write to this device's registers by DMA and
+         * so stop or start the queues under our feet. It also insists on the
+         * main loop, while such a write may come from any IOThread.
+         */
+        qemu_event_init(&detach.done, false);
+        aio_bh_schedule_oneshot(dataplane_context(dp), dataplane_detach_bh,
+                                &detach);
+        qemu_event_wait(&detach.done);
+        qemu_event_destroy(&detach.done);
     }
 }
 

@@ -10,26 +10,38 @@
 #include "qemu/main-loop.h"
 #include "standard-headers/linux/virtio_config.h"
 
+typedef struct BrokenDevice {
+    VirtIODevice *vdev;
+    DeviceState *transport;     /* a reference; @vdev is part of its memory */
+} BrokenDevice;
+
 /* Context: main loop, BQL held */
 static void notify_error_bh(void *opaque)
 {
-    VirtIODevice *vdev = opaque;
+    g_autofree BrokenDevice *broken = opaque;
+    VirtIODevice *vdev = broken->vdev;
 
     /* virtio_notify_config() itself asks for DRIVER_OK */
     if (qdev_is_realized(DEVICE(vdev)) &&
         (vdev->status & VIRTIO_CONFIG_S_NEEDS_RESET)) {
         virtio_notify_config(vdev);
     }
-    object_unref(OBJECT(vdev));
+    object_unref(OBJECT(broken->transport));
 }
 
 void vadis_notify_error(VirtIODevice *vdev)
 {
+    BrokenDevice *broken;
+
     if (bql_locked()) {
         virtio_notify_config(vdev);
         return;
     }
-    /* dropped by the bottom half, which may outlive the device's plug */
-    object_ref(OBJECT(vdev));
-    aio_bh_schedule_oneshot(qemu_get_aio_context(), notify_error_bh, vdev);
+
+    broken = g_new(BrokenDevice, 1);
+    broken->vdev = vdev;
+    /* The bottom half may come after an unplug, and keeps the memory. */
+    broken->transport = qdev_get_parent_bus(DEVICE(vdev))->parent;
+    object_ref(OBJECT(broken->transport));
+    aio_bh_schedule_oneshot(qemu_get_aio_context(), notify_error_bh, broken);
 }

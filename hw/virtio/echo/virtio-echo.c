@@ -11,14 +11,15 @@
  *
  * Everything in a request comes from the guest. A chain the ring code refuses
  * breaks the device (NEEDS_RESET) and completes nothing more. Work per pass
- * is bounded in requests and bytes, memory in conf.batch requests. A buffer
- * may be mapped onto the device's own registers: unmapping it can ring the
- * doorbell or reset the device while a pass is on the stack. The doorbell
- * meets q->busy; after a reset the ring has no address, and completing the
- * rest of the batch does nothing.
+ * is bounded in requests and bytes, memory in conf.batch requests. A request
+ * with a writable buffer outside of RAM breaks the device before anything is
+ * written: completing it would run the register's code, of this device or of
+ * any other, in the middle of a pass, which could reset, resize or unplug what
+ * the pass is working on.
  */
 
 #include "qemu/osdep.h"
+#include "exec/memory.h"
 #include "hw/qdev-properties.h"
 #include "hw/virtio/virtio-bus.h"
 #include "hw/virtio/virtio-echo.h"
@@ -30,6 +31,7 @@
 #include "qemu/module.h"
 #include "qemu/rcu.h"
 #include "qemu/units.h"
+#include "order.h"
 #include "trace.h"
 
 /* A pass that did this much gives way to the rest of the event loop. */
@@ -41,27 +43,9 @@ struct VirtIOEchoRequest {
     uint32_t used;
 };
 
-/* splitmix64: all 64-bit states are equally good, so any seed will do */
-static uint64_t echo_random(VirtIOEchoQueue *q)
-{
-    uint64_t z;
-
-    q->rng += 0x9e3779b97f4a7c15ULL;
-    z = q->rng;
-    z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9ULL;
-    z = (z ^ (z >> 27)) * 0x94d049bb133111ebULL;
-    return z ^ (z >> 31);
-}
-
 static unsigned echo_queue_index(const VirtIOEchoQueue *q)
 {
     return q - q->echo->queues;
-}
-
-/* Each queue has its own sequence, the same one after every reset. */
-static void echo_seed(VirtIOEchoQueue *q)
-{
-    q->rng = q->echo->conf.seed + echo_queue_index(q);
 }
 
 /* Copy at most @max bytes from the readable to the writable part. */
@@ -92,35 +76,16 @@ static uint32_t echo_copy(const VirtQueueElement *elem, uint32_t max)
     return done;
 }
 
-static void echo_order(VirtIOEchoQueue *q, unsigned n)
+static bool echo_writes_ram(const VirtQueueElement *elem)
 {
-    VirtIODevice *vdev = VIRTIO_DEVICE(q->echo);
+    ram_addr_t offset;
 
-    if (!virtio_vdev_has_feature(vdev, VIRTIO_ECHO_F_ORDER)) {
-        return;
-    }
-
-    switch (q->echo->conf.order) {
-    case VIRTIO_ECHO_ORDER_LIFO:
-        for (unsigned i = 0, j = n - 1; i < j; i++, j--) {
-            VirtIOEchoRequest *tmp = q->held[i];
-
-            q->held[i] = q->held[j];
-            q->held[j] = tmp;
+    for (unsigned i = 0; i < elem->in_num; i++) {
+        if (!memory_region_from_host(elem->in_sg[i].iov_base, &offset)) {
+            return false;
         }
-        break;
-    case VIRTIO_ECHO_ORDER_RANDOM:
-        for (unsigned i = n - 1; i > 0; i--) {
-            unsigned j = echo_random(q) % (i + 1);
-            VirtIOEchoRequest *tmp = q->held[i];
-
-            q->held[i] = q->held[j];
-            q->held[j] = tmp;
-        }
-        break;
-    default:
-        break;
     }
+    return true;
 }
 
 static void echo_complete(VirtIOEchoQueue *q, unsigned n)
@@ -129,7 +94,9 @@ static void echo_complete(VirtIOEchoQueue *q, unsigned n)
     VirtIODevice *vdev = VIRTIO_DEVICE(s);
     uint64_t bytes = 0;
 
-    echo_order(q, n);
+    if (virtio_vdev_has_feature(vdev, VIRTIO_ECHO_F_ORDER)) {
+        echo_order(q, n, s->conf.order);
+    }
 
     WITH_RCU_READ_LOCK_GUARD() {
         if (vdev->broken) {
@@ -169,6 +136,15 @@ static unsigned echo_batch(VirtIOEchoQueue *q, uint64_t *bytes)
         VirtIOEchoRequest *req = virtqueue_pop(q->vq, sizeof(*req));
 
         if (!req) {
+            break;
+        }
+        if (!echo_writes_ram(&req->elem)) {
+            virtio_error(VIRTIO_DEVICE(s), "%s: queue %u: request %u has a "
+                         "writable buffer outside of RAM", s->name,
+                         echo_queue_index(q), req->elem.index);
+            /* Let go of with the batch, with nothing written. */
+            req->used = 0;
+            q->held[n++] = req;
             break;
         }
         req->used = echo_copy(&req->elem, s->conf.max_request);
@@ -285,7 +261,7 @@ static void echo_reset(VirtIODevice *vdev)
     trace_virtio_echo_reset(s->name);
     for (unsigned i = 0; i < s->conf.num_queues; i++) {
         qemu_bh_cancel(s->queues[i].bh);
-        echo_seed(&s->queues[i]);
+        echo_order_seed(&s->queues[i], s->conf.seed + i);
     }
 }
 
@@ -299,7 +275,7 @@ static void echo_queue_reset(VirtIODevice *vdev, uint32_t n)
     trace_virtio_echo_queue_reset(s->name, n);
     virtio_dataplane_queue_stop(&s->dataplane, n);
     qemu_bh_cancel(s->queues[n].bh);
-    echo_seed(&s->queues[n]);
+    echo_order_seed(&s->queues[n], s->conf.seed + n);
 }
 
 static void echo_queue_enable(VirtIODevice *vdev, uint32_t n)
@@ -414,7 +390,7 @@ static void echo_realize(DeviceState *dev, Error **errp)
                                  echo_handle_output);
         q->bh = virtio_bh_new_guarded(dev, echo_bh, q);
         q->held = g_new(VirtIOEchoRequest *, s->conf.batch);
-        echo_seed(q);
+        echo_order_seed(q, s->conf.seed + echo_queue_index(q));
     }
 }
 

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """A virtio-pci driver in a few verbs, over QEMU's qtest socket.
 
-Only what the gdb tests need: find a device, negotiate, give it one queue.
+Only what Python tests need: find a device, negotiate, give it one queue.
 Ring contents are written by the tests themselves, byte by byte, so that
 they know every index.
 """
@@ -31,6 +31,10 @@ class QTest:
         """Send one command; the words of its answer after OK."""
         self._file.write(text + '\n')
         self._file.flush()
+        return self.answer(text)
+
+    def answer(self, text='a command'):
+        """Wait for the answer to a command sent; its words after OK."""
         while True:
             answer = self._file.readline()
             assert answer, f'QEMU ended during "{text}"'
@@ -68,7 +72,7 @@ class QTest:
 class VirtioPci:
     """One modern virtio-pci device at a slot of bus 0."""
 
-    def __init__(self, qtest, slot):
+    def __init__(self, qtest, slot, bar_at=BAR_AT):
         self.qtest = qtest
         self._slot = slot
         assert self._config(0) & 0xffff == VENDOR_VIRTIO
@@ -76,11 +80,11 @@ class VirtioPci:
         bar = caps[CFG_COMMON][0]
         assert caps[CFG_NOTIFY][0] == bar
         register = 0x10 + 4 * bar
-        self._set_config(register, BAR_AT)
+        self._set_config(register, bar_at)
         self._set_config(register + 4, 0)
         self._set_config(4, self._config(4) | 6)     # memory, bus master
-        self.common = BAR_AT + caps[CFG_COMMON][1]
-        self._notify = BAR_AT + caps[CFG_NOTIFY][1]
+        self.common = bar_at + caps[CFG_COMMON][1]
+        self._notify = bar_at + caps[CFG_NOTIFY][1]
         self._multiplier = caps[CFG_NOTIFY][2]
 
     def _select(self, offset):
@@ -136,7 +140,11 @@ class VirtioPci:
         store(2, self.common + QUEUE_ENABLE, 1)
         store(1, self.common + STATUS, 15)
 
+    def notify_addr(self):
+        """Address of the register that notifies queue 0."""
+        offset = self.qtest.load(2, self.common + QUEUE_NOTIFY_OFF)
+        return self._notify + offset * self._multiplier
+
     def kick(self):
         """Notify queue 0; returns when the device has looked at it."""
-        offset = self.qtest.load(2, self.common + QUEUE_NOTIFY_OFF)
-        self.qtest.store(2, self._notify + offset * self._multiplier, 0)
+        self.qtest.store(2, self.notify_addr(), 0)
