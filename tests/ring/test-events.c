@@ -31,6 +31,31 @@ static void write_event(RingTest *t, uint64_t area, unsigned off, bool wrap,
     t->m->store16(t->mem, area + PVIRTQ_EVENT_FLAGS_OFS, flags);
 }
 
+/* Contents of a packed event area, and whether a notification is due */
+typedef struct EventCase {
+    unsigned off;
+    bool wrap;
+    unsigned flags;
+    bool want;
+} EventCase;
+
+/* Case @e of the 8 * @num there are, for @span buffers from @start */
+static EventCase event_case(unsigned e, unsigned num, unsigned start,
+                            unsigned span)
+{
+    EventCase c = {
+        .off = e % num,
+        .wrap = e / num % 2,
+        .flags = e / num / 2,
+    };
+
+    c.want = c.flags != RING_EVENT_FLAGS_DISABLE;
+    if (c.flags == RING_EVENT_FLAGS_DESC) {
+        c.want = passes(start, span, two_laps(num, c.off, c.wrap), 2 * num);
+    }
+    return c;
+}
+
 /* Every ring, position, span, event position and flag value */
 static void test_packed_kick(void)
 {
@@ -45,16 +70,10 @@ static void test_packed_kick(void)
                 vdrv_publish(t->m, &t->vq);
                 for (unsigned e = 0; e < 2 * num * 4; e++) {
                     VdrvQueue vq = t->vq;
-                    unsigned off = e % num, flags = e / num / 2;
-                    bool wrap = e / num % 2;
-                    bool want = flags != RING_EVENT_FLAGS_DISABLE;
+                    EventCase c = event_case(e, num, start, span);
 
-                    if (flags == RING_EVENT_FLAGS_DESC) {
-                        want = passes(start, span, two_laps(num, off, wrap),
-                                      2 * num);
-                    }
-                    write_event(t, t->at.device, off, wrap, flags);
-                    g_assert_cmpint(vdrv_kick_needed(t->m, &vq), ==, want);
+                    write_event(t, t->at.device, c.off, c.wrap, c.flags);
+                    g_assert_cmpint(vdrv_kick_needed(t->m, &vq), ==, c.want);
                     g_assert_false(vdrv_kick_needed(t->m, &vq));
                 }
             }
@@ -80,16 +99,10 @@ static void test_packed_notify(void)
                 }
                 for (unsigned e = 0; e < 2 * num * 4; e++) {
                     ModelDevice d = t->dev;
-                    unsigned off = e % num, flags = e / num / 2;
-                    bool wrap = e / num % 2;
-                    bool want = flags != RING_EVENT_FLAGS_DISABLE;
+                    EventCase c = event_case(e, num, start, span);
 
-                    if (flags == RING_EVENT_FLAGS_DESC) {
-                        want = passes(start, span, two_laps(num, off, wrap),
-                                      2 * num);
-                    }
-                    write_event(t, t->at.driver, off, wrap, flags);
-                    g_assert_cmpint(model_should_notify(t->m, &d), ==, want);
+                    write_event(t, t->at.driver, c.off, c.wrap, c.flags);
+                    g_assert_cmpint(model_should_notify(t->m, &d), ==, c.want);
                 }
             }
         }
