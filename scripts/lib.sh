@@ -34,7 +34,12 @@ build_dir() {
     fi
     mkdir -p "$TOP/build" 2>/dev/null ||
         die "cannot create $TOP/build" "Check the permissions and free space of $TOP."
-    (cd "$TOP/build" && pwd -P)
+    local real
+    real=$(cd "$TOP/build" && pwd -P)
+    [[ $real =~ [[:space:]:] ]] &&
+        die "QEMU cannot be built in $real, whose path has white space or a colon" \
+            "Remove $TOP/build; the next run makes it a link to a directory that fits."
+    printf '%s\n' "$real"
 }
 
 # Stop early when a directory's file system lacks space.

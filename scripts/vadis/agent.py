@@ -305,15 +305,24 @@ class Agent:
         self.uevents.append(dict(w.split("=", 1) for w in words if "=" in w))
         del self.uevents[:-UEVENTS_KEPT]
 
-    def wait_uevent(self, timeout=60, **values):
+    def forget_uevents(self):
+        """Let wait_uevent() find none of the events that came so far."""
+        with self.changed:
+            self.uevents.clear()
+
+    def wait_uevent(self, timeout=60, below="", **values):
         """Wait for a device event with these values and forget it.
 
         For instance ACTION="bind", DRIVER="virtio_rng". Events since the
         boot are remembered, so a fast one is not missed.
+
+        :param below: where in /sys/devices the device is, for instance
+                      "/devices/pci0000:00/0000:00:18.0"
         """
         def find():
             for event in self.uevents:
-                if values.items() <= event.items():
+                if values.items() <= event.items() and \
+                   event.get("DEVPATH", "").startswith(f"{below}/"):
                     self.uevents.remove(event)
                     return event
             return None

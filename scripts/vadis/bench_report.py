@@ -27,7 +27,8 @@ discarded. Figures are medians with quartiles over the pairs that are left; \
 a ratio is formed inside its pair. A wall time with more than one kick per 100 \
 batches is void, because a kick through the qtest socket costs some 20 us, and \
 so is one in which the driver or the device waited more than 5 % of the time \
-for a CPU that other programs used; both run at raised priority where that is \
+for a CPU that other programs used, and a CPU time of which kicks, at 10 us \
+each, are more than 10 %; both run at raised priority where that is \
 allowed. Polled devices are timed in slices of a few hundred requests, of which \
 only those count in which neither side waited at all, if there are enough. \
 The floor is the same ring between two threads of one process without QEMU.

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Looking at what the demo's screen and sound card put out.
 
-A PNG decoder for the pictures QEMU's screendump writes, and a judge of tones
-in WAV files; both small, and without packages.
+A PNG decoder for the pictures QEMU's screendump writes, and a judge of what
+is in WAV files; both small, and without packages.
 """
 
 import math
@@ -13,7 +13,6 @@ import zlib
 from .errors import Failure
 
 PNG_MAGIC = b"\x89PNG\r\n\x1a\n"
-WINDOW = 0.02                           # seconds of sound judged at a time
 
 
 def _chunks(data):
@@ -131,22 +130,8 @@ def check_grid(picture, colours):
             f"{tuple(want[y][3 * x:3 * x + 3])} was drawn")
 
 
-def _share(samples, rate, frequency):
-    """How much of the samples' energy is at ``frequency``, 0 to 1.
-
-    Goertzel's filter: one bin of a Fourier transform.
-    """
-    factor = 2 * math.cos(2 * math.pi * frequency / rate)
-    s1 = s2 = 0.0
-    for sample in samples:
-        s1, s2 = sample + factor * s1 - s2, s1
-    power = s1 * s1 + s2 * s2 - factor * s1 * s2
-    energy = sum(sample * sample for sample in samples) * len(samples) / 2
-    return power / energy if energy else 0.0
-
-
-def _windows(path):
-    """(rate, samples of the first channel cut into windows) of a file."""
+def _frames(path):
+    """(rate, tuples of the channels' samples) of a file."""
     try:
         with wave.open(str(path), "rb") as sound:
             if sound.getsampwidth() != 2:
@@ -156,31 +141,32 @@ def _windows(path):
             data = sound.readframes(sound.getnframes())
     except (OSError, EOFError, wave.Error) as err:
         raise Failure(f"cannot read the sound: {err}") from None
-    data = data[:len(data) // (2 * channels) * 2 * channels]
-    samples = struct.unpack(f"<{len(data) // 2}h", data)[::channels]
-    # A whole number of periods for any frequency that is a multiple of 50.
-    size = round(rate * WINDOW)
-    return rate, [samples[at:at + size]
-                  for at in range(0, len(samples) - size + 1, size)]
+    return rate, list(struct.iter_unpack(
+        f"<{channels}h", data[:len(data) // (2 * channels) * 2 * channels]))
 
 
-def check_tone(path, frequency, seconds, loudness=1000):
-    """Raise Failure unless a file holds a pure tone; returns its seconds.
+def _sound(frames):
+    """``frames`` without the silence before and after."""
+    loud = [i for i, frame in enumerate(frames) if any(frame)]
+    return frames[loud[0]:loud[-1] + 1] if loud else []
 
-    :param frequency: in Hz, a multiple of 50
-    :param seconds: how much of the tone there must be at least; silence
-                    around and gaps within it do not count
-    :param loudness: amplitude, of 32767, below which sound is silence
+
+def check_sound(path, rate, samples):
+    """Raise Failure unless a file holds these samples and nothing else.
+
+    Every channel must have every one; silence before and after is fine.
     """
-    rate, windows = _windows(path)
-    loud = [w for w in windows if max(map(abs, w)) >= loudness]
-    if not loud:
-        raise Failure(f"{len(windows) * WINDOW:.2f} s of sound are silent")
-    pure = [w for w in loud if _share(w, rate, frequency) > 0.9]
-    have = len(pure) * WINDOW
-    # A window at the tone's beginning, end or a gap is partly silent.
-    if have < seconds or len(pure) < 0.7 * len(loud):
-        raise Failure(f"{have:.2f} s of {len(loud) * WINDOW:.2f} s that are "
-                      f"not silent are a tone of {frequency} Hz; "
-                      f"{seconds:.2f} s should be")
-    return have
+    found, frames = _frames(path)
+    if found != rate:
+        raise Failure(f"the sound has {found} samples a second, not {rate}")
+    have = _sound(frames)
+    if not have:
+        raise Failure(f"{len(frames)} samples are silent")
+    want = _sound([(sample,) * len(have[0]) for sample in samples])
+    for i, (heard, played) in enumerate(zip(have, want)):
+        if heard != played:
+            raise Failure(f"sample {i} of {len(want)} is {heard}, {played} "
+                          "was played")
+    if len(have) != len(want):
+        raise Failure(f"without the silence around, {len(want)} samples were "
+                      f"played, {len(have)} are in the file")

@@ -9,7 +9,7 @@ import threading
 import zlib
 
 from .demo_row import (BUSYBOX, PATIENCE, Row, digest, expect, only, row,
-                       size, until)
+                       size)
 from .errors import Failure
 
 
@@ -255,9 +255,10 @@ class Balloon(Row):
 
     @staticmethod
     def resize(demo, target):
+        start = len(demo.vm.monitor.events)
         demo.vm.qmp("balloon", value=target)
-        until(lambda: demo.vm.qmp("query-balloon")["actual"] == target,
-              f"the balloon to leave the guest {size(target)}")
+        demo.vm.wait_event("BALLOON_CHANGE", PATIENCE,
+                           lambda data: data["actual"] == target, start)
 
     @staticmethod
     def touch(amount):

@@ -27,7 +27,6 @@ arguments and results are what JSON can carry.
 
 import glob
 import hashlib
-import time
 
 from .errors import Failure
 
@@ -81,19 +80,6 @@ def expect(condition, seen):
     """Raise Failure, saying what was seen, unless the condition holds."""
     if not condition:
         raise Failure(seen)
-
-
-def until(condition, what, patience=PATIENCE, interval=0.02):
-    """Poll ``condition`` until it gives something true; return that.
-
-    For what neither the guest nor QEMU announces.
-    """
-    deadline = time.monotonic() + patience
-    while not (value := condition()):
-        if time.monotonic() > deadline:
-            raise Failure(f"waited {patience} s in vain for {what}")
-        time.sleep(interval)
-    return value
 
 
 def size(count):

@@ -49,25 +49,42 @@ def configure_user(vm):
     configure(vm, USER_MAC, USER_ADDRESS, USER_GATEWAY, USER_DNS)
 
 
-def pair_args(name, home):
-    """QEMU arguments for one end of the link of a pair.
+def pair_address(name):
+    """One end's address without the length of its network."""
+    return PAIR[name].partition("/")[0]
 
-    Datagram sockets have no order of start: either side may come first, and
-    either may go away and return. The event index is off: when the other end
-    cannot take a packet at once, QEMU 10.0 loses a kick with packed rings and
-    event index, and traffic stops for good.
+
+def pair_args(name, home, link="dgram", event_idx=False):
+    """One end of the link of a pair: its backend's QEMU arguments, and its
+    device.
+
+    :param home: directory for the sockets, link-a and link-b
+    :param link: "dgram": no connection and no order of start, either side
+                 may come first, go away and return; or "stream": b connects
+                 to a, which comes first, and again when a comes back
+    :param event_idx: offer the event index. When the other end cannot take
+                      a packet at once, QEMU 10.0 loses a kick with packed
+                      rings and event index, because virtqueue_packed_pop()
+                      does not move the event as the split one does, and
+                      traffic stops for good.
     """
-    other = "b" if name == "a" else "a"
     place = str(home).replace(",", ",,")
-    return (["-netdev", f"dgram,id=pair,local.type=unix,"
-             f"local.path={place}/link-{name},remote.type=unix,"
-             f"remote.path={place}/link-{other}"],
+    if link == "dgram":
+        other = "b" if name == "a" else "a"
+        netdev = (f"dgram,id=pair,local.type=unix,"
+                  f"local.path={place}/link-{name},remote.type=unix,"
+                  f"remote.path={place}/link-{other}")
+    else:
+        netdev = f"stream,id=pair,addr.type=unix,addr.path={place}/link-a," + (
+            "server=on" if name == "a" else "server=off,reconnect-ms=100")
+    return (["-netdev", netdev],
             f"virtio-net-pci,netdev=pair,mac={PAIR_MAC[name]},romfile=,"
-            "event_idx=off")
+            f"event_idx={'on' if event_idx else 'off'}")
 
 
 def configure_pair(vm):
     """Give a guest of a pair its address and both names."""
     configure(vm, PAIR_MAC[vm.config.name], PAIR[vm.config.name])
-    hosts = "".join(f"{PAIR[n].split('/')[0]} {n}\n" for n in PAIR)
-    vm.run("cat >>/etc/hosts", input=hosts.encode(), check=True)
+    hosts = "".join(f"{pair_address(n)} {n}\n" for n in PAIR)
+    vm.run("mkdir -p /etc && cat >>/etc/hosts", input=hosts.encode(),
+           check=True)

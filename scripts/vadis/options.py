@@ -18,7 +18,8 @@ examples:
   run-vm --kernel 6.1 --packed off -- lspci -k
   run-vm --disk disk.img -- fdisk -l /dev/vda
   run-vm --rw results -- sh -c 'dmesg >results/log'
-  run-vm --pair --peer 'iperf3 -s' -- iperf3 -c b
+  run-vm --pair --peer 'iperf3 -s' -- \\
+         sh -c 'until iperf3 -c b; do sleep 1; done'
   run-vm --gdb                          debug the guest's kernel
 
 The command's exit status is returned; 125 means that run-vm failed, 124 that

@@ -104,6 +104,11 @@ BY_NAME = {kind.name: kind for kind in KINDS}
 HOTPLUG_PORTS = {"port0": 24, "port1": 25}
 
 
+def port_path(slot):
+    """Where below /sys the devices behind a port are."""
+    return f"/devices/pci0000:00/0000:00:{slot:02x}.0"
+
+
 class Fleet:
     """The running guest; ``vm`` and what belongs to its devices.
 

@@ -134,48 +134,60 @@ def sine(frequency, seconds, amplitude=16000):
             for i in range(int(RATE * seconds))]
 
 
-def wav(path, samples, channels=2):
+TONE = sine(1000, 0.5)
+SILENCE = [0] * 3000
+
+
+def wav(path, *channels, rate=RATE, width=2):
     with wave.open(str(path), "wb") as out:
-        out.setnchannels(channels)
-        out.setsampwidth(2)
-        out.setframerate(RATE)
-        out.writeframes(b"".join(struct.pack("<h", s) * channels
-                                 for s in samples))
+        out.setnchannels(len(channels))
+        out.setsampwidth(width)
+        out.setframerate(rate)
+        out.writeframes(b"".join(struct.pack("<h", s) for frame in
+                                 zip(*channels) for s in frame))
     return path
 
 
 @pytest.mark.parametrize("channels", [1, 2])
-def test_a_tone_passes_with_silence_around_and_gaps(tmp_path, channels):
-    silence = [0] * 3000
-    path = wav(tmp_path / "tone.wav", silence + sine(1000, 0.3) +
-               silence + sine(1000, 0.3) + silence, channels)
-    assert demo_check.check_tone(path, 1000, 0.5) >= 0.5
+def test_a_tone_passes_with_silence_around(tmp_path, channels):
+    for before, after in ([], []), (SILENCE, []), (SILENCE, SILENCE):
+        path = wav(tmp_path / "tone.wav",
+                   *[before + TONE + after] * channels)
+        demo_check.check_sound(path, RATE, TONE)
 
 
-@pytest.mark.parametrize("samples", [
-    [0] * 48000,
-    sine(1000, 1, amplitude=200),
-    sine(440, 1),
-    sine(1050, 1),
-    [random.Random(2).randrange(-16000, 16000) for _ in range(48000)],
-    sine(1000, 0.2),
-    [16000] * 48000,
-    [a + b for a, b in zip(sine(1000, 1, 8000), sine(1500, 1, 8000))],
-    [],
-], ids=["silence", "too quiet", "440 Hz", "1050 Hz", "noise", "too short",
-        "constant", "two tones", "nothing"])
-def test_what_is_no_tone_is_seen(tmp_path, samples):
-    path = wav(tmp_path / "bad.wav", samples)
-    with pytest.raises(Failure):
-        demo_check.check_tone(path, 1000, 0.5)
+@pytest.mark.parametrize("channels, seen", [
+    ([[0] * RATE] * 2, "silent"),
+    ([[]], "silent"),
+    ([TONE[:-9]] * 2, "samples were played"),
+    ([TONE + TONE] * 2, "samples were played"),
+    ([TONE[:9000] + SILENCE + TONE[9000:]] * 2, "sample [0-9]+ of"),
+    ([TONE[:9000] + TONE[9048:]] * 2, "samples were played"),
+    ([TONE[:9000] + [TONE[9000] + 1] + TONE[9001:]] * 2, "sample 8999 of"),
+    ([TONE, [0] * len(TONE)], "sample 0 of"),
+    ([sine(1000, 0.5, 15999)] * 2, "sample [0-9]+ of"),
+    ([sine(1050, 0.5)] * 2, "sample [0-9]+ of"),
+], ids=["silence", "nothing", "cut", "twice", "a gap", "a piece lost",
+        "one sample", "one channel", "quieter", "1050 Hz"])
+def test_what_is_not_the_tone_is_seen(tmp_path, channels, seen):
+    path = wav(tmp_path / "bad.wav", *channels)
+    with pytest.raises(Failure, match=seen):
+        demo_check.check_sound(path, RATE, TONE)
+
+
+@pytest.mark.parametrize("strange", [{"rate": 44100}, {"width": 1}])
+def test_sound_of_another_kind_is_refused(tmp_path, strange):
+    path = wav(tmp_path / "strange.wav", TONE, **strange)
+    with pytest.raises(Failure, match="samples a second|bytes a sample"):
+        demo_check.check_sound(path, RATE, TONE)
 
 
 @pytest.mark.parametrize("size", [0, 20, 44])
 def test_a_wav_file_without_sound_is_seen(tmp_path, size):
-    path = wav(tmp_path / "cut.wav", sine(1000, 1))
+    path = wav(tmp_path / "cut.wav", TONE)
     os.truncate(path, size)
     with pytest.raises(Failure):
-        demo_check.check_tone(path, 1000, 0.5)
+        demo_check.check_sound(path, RATE, TONE)
 
 
 # -- entropy, features, rows

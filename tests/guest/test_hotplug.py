@@ -15,19 +15,18 @@ MIB = fleets.MIB
 def plug(fleet, driver, **options):
     """Plug a virtio device into a free port; returns its guest device.
 
-    The guest has bound a driver when this returns. (Its sysfs is looked at
-    until then: an initramfs has nobody who waits for uevents.)
+    The guest has bound a driver when this returns.
     """
     vm = fleet.vm
+    vm.agent.forget_uevents()
     vm.monitor.command("device_add", {
         "driver": driver, "id": "plugged", "bus": "port0",
         "packed": fleet.packed, "in_order": True, **options})
-    port = f"/sys/bus/pci/devices/0000:00:{fleets.HOTPLUG_PORTS['port0']:x}.0"
-    vm.run(f"until [ -e {port}/*:00.0/virtio*/driver ]; do :; done",
-           timeout=60, check=True)
-    path = vm.run(f"readlink -f {port}/*:00.0", check=True).text
+    event = vm.agent.wait_uevent(
+        ACTION="bind", SUBSYSTEM="virtio",
+        below=fleets.port_path(fleets.HOTPLUG_PORTS["port0"]))
     device = fleets.GuestDevice(vm, 0)
-    device.pci = path
+    device.pci = "/sys" + event["DEVPATH"].rpartition("/")[0]
     return device
 
 

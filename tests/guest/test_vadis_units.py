@@ -267,3 +267,22 @@ def test_private_directory_of_a_dead_process_is_swept(tmp_path, monkeypatch):
         assert not dead.exists()
         assert pathlib.Path(live.path).stat().st_mode & 0o777 == 0o700
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_device_event_is_found_by_place_and_only_once():
+    agent = Agent(threading.Condition(), lambda: None, None,
+                  lambda predicate, *_: predicate())
+    port = "/devices/pci0000:00/0000:00:18.0"
+
+    def event(path):
+        data = f"bind@{path}\0ACTION=bind\0DEVPATH={path}\0".encode()
+        agent.feed(HEADER.pack(ord("U"), 0, len(data)) + data)
+
+    for path in f"{port}0/x", port, f"{port}/0000:01:00.0/virtio7":
+        event(path)
+    found = agent.wait_uevent(below=port, ACTION="bind")
+    assert found["DEVPATH"].endswith("/virtio7")
+    assert not agent.wait_uevent(below=port, ACTION="bind")
+    assert agent.wait_uevent(ACTION="bind")
+    agent.forget_uevents()
+    assert not agent.wait_uevent(ACTION="bind")

@@ -13,9 +13,9 @@ import contextlib
 import pathlib
 
 from vmtest import Load, VM, load_files
+from vadis import guestnet
 
-ADDRESS = {"a": "10.8.0.1", "b": "10.8.0.2"}
-OTHER = {"a": "b", "b": "a"}
+SIDES = tuple(guestnet.PAIR)
 PORT = "5001"
 
 
@@ -23,8 +23,7 @@ class Pair:
     """Two guests, "a" and "b"; a context manager that ends both.
 
     :param home: private directory for the link's sockets
-    :param link: "stream" (b connects to a, and again when a comes back) or
-                 "dgram" (no connection at all)
+    :param link: "stream" or "dgram", see guestnet.pair_args()
     :param event_idx: offer the event index with packed rings
     :param settings: VM settings for both, or {"a": {...}, "b": {...}}
     """
@@ -47,9 +46,9 @@ class Pair:
         with contextlib.ExitStack() as stack:
             stack.callback(self.close)
             # Both boot at once; a first, because b connects to its socket.
-            for side in ("a", "b"):
+            for side in SIDES:
                 self.start(side)
-            for side in ("a", "b"):
+            for side in SIDES:
                 self.settle(side)
             stack.pop_all()
         return self
@@ -61,17 +60,6 @@ class Pair:
         for vm in self.vms:
             vm.close()
 
-    def _netdev(self, side):
-        path = {s: self.home / f"link-{s}" for s in ADDRESS}
-        if self.link == "dgram":
-            return (f"dgram,id=link,local.type=unix,local.path={path[side]},"
-                    f"remote.type=unix,remote.path={path[OTHER[side]]}")
-        if side == "a":
-            return (f"stream,id=link,server=on,addr.type=unix,"
-                    f"addr.path={path['a']}")
-        return (f"stream,id=link,server=off,addr.type=unix,"
-                f"addr.path={path['a']},reconnect-ms=100")
-
     def start(self, side):
         """Start one QEMU (again); settle() waits for its guest."""
         if side in self.guests:
@@ -79,18 +67,14 @@ class Pair:
         # A killed QEMU leaves its socket behind.
         (self.home / f"link-{side}").unlink(missing_ok=True)
         own = self.settings.get(side, {})
-        both = {k: v for k, v in self.settings.items() if k not in ADDRESS}
+        both = {k: v for k, v in self.settings.items() if k not in SIDES}
         settings = {**both, **own}
-        # A backend that cannot take a packet at once makes QEMU 10.0 lose a
-        # kick with packed rings and event index: virtqueue_packed_pop() does
-        # not move the event as the split one does. So heavy traffic goes
-        # without event index there, unless a test asks for it.
-        quiet = settings.get("packed", True) and not self.event_idx
-        devices = ["virtio-net-pci,netdev=link,romfile=,id=nic,"
-                   f"event_idx={'off' if quiet else 'on'},"
-                   f"mac=52:54:00:00:00:0{1 + 'ab'.index(side)}",
-                   *settings.pop("devices", [])]
-        args = ["-netdev", self._netdev(side), *settings.pop("args", [])]
+        # Heavy traffic needs it off on packed rings; a test may ask for it.
+        backend, device = guestnet.pair_args(
+            side, self.home, self.link,
+            self.event_idx or not settings.get("packed", True))
+        devices = [device, *settings.pop("devices", [])]
+        args = [*backend, *settings.pop("args", [])]
         settings = {"memory": "512M", "root": "initramfs", **settings}
         vm = VM(name=side, devices=devices, args=args, files=load_files(),
                 **settings)
@@ -102,14 +86,14 @@ class Pair:
         """Wait until one guest is up and its interface has an address."""
         vm = self.guests[side]
         vm.wait_boot()
-        vm.run(f"ip addr add {ADDRESS[side]}/24 dev eth0 && "
-               "ip link set eth0 up", check=True)
+        guestnet.configure_pair(vm)
         return vm
 
     def ping(self, side, other, count=2):
         """Ping and insist on every answer."""
-        text = self[side].run(f"ping -c {count} -W 30 {ADDRESS[other]}",
-                              timeout=120).text
+        text = self[side].run(
+            ["ping", "-c", str(count), "-W", "30",
+             guestnet.pair_address(other)], timeout=120).text
         assert f"{count} packets received" in text, text
 
     def serve(self, side, size):
@@ -121,7 +105,8 @@ class Pair:
 
     def send(self, side, other, size):
         """Start the sender of a checksummed stream."""
-        return Load(self[side], "send", ADDRESS[other], PORT, str(size))
+        return Load(self[side], "send", guestnet.pair_address(other), PORT,
+                    str(size))
 
     def transfer(self, side, other, size):
         """A TCP stream whose every byte the receiver checks."""

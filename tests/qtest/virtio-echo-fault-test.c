@@ -299,6 +299,82 @@ static void test_wild_kick(void *obj, void *data, QGuestAllocator *alloc)
     echo_end(&t);
 }
 
+static void write_common(EchoTest *t, unsigned field, uint16_t value)
+{
+    qpci_io_writew(t->pci->pdev, t->pci->bar, echo_common_cfg(t, field),
+                   value);
+}
+
+/* 4.1.4.3.2: a queue's size and place are not for changing while enabled. */
+static void test_resize_live(void *obj, void *data, QGuestAllocator *alloc)
+{
+    const uint16_t size = 64;
+    EchoTest t;
+
+    echo_start(&t, obj, alloc, 0);
+    echo_resize_queue(&t, 0, size);
+    for (unsigned i = 0; i < 20; i++) {
+        echo_one(&t, t.vq[0], 100, 100, i, 2);
+    }
+    t.dev->bus->queue_select(t.dev, 0);
+    write_common(&t, VIRTIO_PCI_COMMON_Q_SIZE, 4);
+    write_common(&t, VIRTIO_PCI_COMMON_Q_DESCLO, 0);
+    write_common(&t, VIRTIO_PCI_COMMON_Q_ENABLE, 1);
+    for (unsigned i = 0; i < 100; i++) {
+        echo_one(&t, t.vq[0], 100, 100, i, 2);
+    }
+    echo_end(&t);
+}
+
+static void write_features(EchoTest *t, uint64_t features)
+{
+    for (unsigned i = 0; i < 2; i++) {
+        qpci_io_writel(t->pci->pdev, t->pci->bar,
+                       echo_common_cfg(t, VIRTIO_PCI_COMMON_GFSELECT), i);
+        qpci_io_writel(t->pci->pdev, t->pci->bar,
+                       echo_common_cfg(t, VIRTIO_PCI_COMMON_GF),
+                       features >> 32 * i);
+    }
+}
+
+/*
+ * 3.1.1: the ring format is agreed on before there are rings. A driver that
+ * never says FEATURES_OK must not be able to read one format as the other.
+ */
+static void test_format_flip(void *obj, void *data, QGuestAllocator *alloc)
+{
+    uint64_t packed = 1ull << VIRTIO_F_RING_PACKED;
+    uint64_t features;
+    EchoTest t;
+
+    /* EVENT_IDX has the device look at the areas anew. */
+    echo_start(&t, obj, alloc, 1ull << VIRTIO_RING_F_EVENT_IDX);
+    features = t.dev->features;
+    for (unsigned first = 0; first < 2; first++) {
+        uint64_t with = features | packed, without = features & ~packed;
+
+        qvirtio_reset(t.dev);
+        qvirtio_start_device(t.dev);
+        write_features(&t, first ? with : without);
+        qvirtqueue_cleanup(t.dev->bus, t.vq[0], alloc);
+        /* libqos takes the features for agreed on; the device was not told. */
+        t.dev->features = first ? with : without;
+        t.dev->features_negotiated = true;
+        t.vq[0] = qvirtqueue_setup(t.dev, alloc, 0);
+        for (unsigned i = 0; i < 4; i++) {
+            write_features(&t, i % 2 ? with : without);
+            /* One more for a split ring, DISABLE for a packed one */
+            qtest_writew(t.qts, t.vq[0]->avail + 2, 1);
+            qtest_memset(t.qts, t.vq[0]->desc, 0x80 + i, 64);
+            echo_kick(&t, t.vq[0]);
+        }
+    }
+    t.dev->features = features;
+    echo_restart(&t);
+    echo_one(&t, t.vq[0], 100, 100, 1, 2);
+    echo_end(&t);
+}
+
 /* Settings that make no sense are refused with a message that says why. */
 static void test_bad_settings(void *obj, void *data, QGuestAllocator *alloc)
 {
@@ -441,6 +517,8 @@ static void register_virtio_echo_fault_tests(void)
     add_test("fault/dma-to-status", NULL, test_dma_to_status);
     add_test("fault/dma-to-queue-size", NULL, test_dma_to_queue_size);
     add_test("fault/wild-kick", NULL, test_wild_kick);
+    add_test("fault/resize-live", NULL, test_resize_live);
+    add_test("fault/format-flip", NULL, test_format_flip);
     add_test("migration", "num-queues=2,order=random,seed=9", test_migration);
     qos_add_test("bad-settings", "virtio-echo-pci", test_bad_settings,
                  &settings);

@@ -96,6 +96,45 @@ static void test_wraps(void *obj, void *data, QGuestAllocator *alloc)
     echo_end(&t);
 }
 
+/*
+ * 4.1.5.2: with NOTIFICATION_DATA a notification says where the driver will
+ * put the next buffer. A device that uses it at all must take it for a hint.
+ */
+static void test_notification_data(void *obj, void *data,
+                                   QGuestAllocator *alloc)
+{
+    const unsigned size = 8;
+    unsigned requests = 0, descriptors = 0;
+    EchoTest t;
+
+    echo_start(&t, obj, alloc, 0);
+    g_assert_true(echo_has(&t, VIRTIO_F_NOTIFICATION_DATA));
+    echo_resize_queue(&t, 0, size);
+    for (unsigned i = 0; i < 100; i++) {
+        QVirtQueue *vq = t.vq[0];
+        unsigned segments = 1 + i % 4;
+        unsigned next;
+
+        echo_one(&t, vq, 10 + i, 10 + i, i, segments);
+        requests++;
+        descriptors += 2 * segments;
+        if (qvirtio_is_packed(t.dev)) {
+            next = descriptors % size | (descriptors / size % 2 ? 0 : 1 << 15);
+        } else {
+            next = requests;
+        }
+        g_assert_cmphex(qvirtqueue_notify_data(t.qts, vq), ==,
+                        vq->index | next << 16);
+
+        for (unsigned wrong = 0; wrong < 0x10000; wrong += 0x1357) {
+            qpci_io_writel(t.pci->pdev, t.pci->bar,
+                           container_of(vq, QVirtQueuePCI, vq)->notify_offset,
+                           vq->index | wrong << 16);
+        }
+    }
+    echo_end(&t);
+}
+
 static void test_max_request(void *obj, void *data, QGuestAllocator *alloc)
 {
     EchoTest t;
@@ -429,6 +468,8 @@ static void register_virtio_echo_tests(void)
     add_test("segments", NULL, test_segments);
     add_test("indirect", NULL, test_indirect);
     add_test("wraps", NULL, test_wraps);
+    add_test("notification-data", "notification_data=on,ioeventfd=off",
+             test_notification_data);
     add_test("max-request", "max-request=100", test_max_request);
     add_test("fifo", NULL, test_fifo);
     add_test("in-order", "in_order=on", test_in_order);

@@ -113,11 +113,16 @@ def test_a_wrong_sample_is_refused(changes, word):
     assert len(errors) == 1 and word in errors[0]
 
 
-def test_kicks_void_a_time_but_not_a_cpu_time():
+def test_kicks_void_a_time():
     # 1000 batches: ten kicks are one per hundred, eleven are more
     assert st.void_reason(sample(kicks=10), "wall") is None
     assert "1.1 kicks" in st.void_reason(sample(kicks=11), "wall")
-    assert st.void_reason(sample(kicks=11), "cpu") is None
+
+
+def test_kicks_void_a_cpu_time_of_which_they_are_a_part():
+    # a kick takes some 10000 ns of the thread: four of 400000 are a tenth
+    assert st.void_reason(sample(kicks=4, cpu_ns=400000), "cpu") is None
+    assert "12%" in st.void_reason(sample(kicks=5, cpu_ns=400000), "cpu")
 
 
 @pytest.mark.parametrize("side", ["driver", "device"])

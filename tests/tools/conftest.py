@@ -14,13 +14,13 @@ import pytest
 TOP = pathlib.Path(__file__).resolve().parents[2]
 
 
-
 class Checkout:
     """A copy of the scripts with its own patches, overlay and build/."""
 
     def __init__(self, top):
         self.top = top
-        self.build = top / 'build'
+        # As scripts/lib.sh has it for a path with white space.
+        self.build = top.parent / 'build'
         self.env = dict(os.environ, HOME=str(top / 'home'),
                         GIT_CONFIG_GLOBAL=os.devnull)
         shutil.copytree(TOP / 'scripts', top / 'scripts',
@@ -30,6 +30,7 @@ class Checkout:
         (top / 'patches').mkdir()
         (top / 'patches' / 'series').write_text('')
         self.build.mkdir()
+        (top / 'build').symlink_to(self.build)
 
     def run(self, *command, **kwargs):
         """Run a program of the checkout; never raises."""

@@ -27,7 +27,7 @@ def rejects(tree, check, words):
 
 
 @pytest.mark.parametrize('check', ['overlay', 'patches', 'apply', 'words',
-                                   'spdx', 'size', 'python', 'shell'])
+                                   'spdx', 'size', 'python', 'shell', 'links'])
 def test_clean_tree_passes(tree, check):
     tree.write('.gitignore', '/build\n/home\n/a source\n/.gitignore\n')
     done = lint(tree, check)
@@ -100,3 +100,28 @@ def test_unused_trace_event(tree):
 def test_incomplete_device(tree):
     tree.write('hw/virtio/x/virtio-x-pci.c', '\n')
     rejects(tree, 'devices', 'docs/system/devices/virtio-x.rst is missing')
+
+
+@pytest.mark.parametrize('page, words', [
+    ('README.md', 'See [tests](docs/gone.rst#rules).'),
+    ('docs/devel/x.md', 'See [tests](../gone.rst).'),
+    ('docs/devel/x.rst', 'See `tests <../gone.rst>`_.'),
+    ('docs/devel/x.rst', 'Call ``scripts/gone --all``.'),
+    ('docs/devel/x.rst', '::\n\n    scripts/gone\n'),
+    ('docs/devel/x.rst', 'Look into ``docs/gone/<name>/``.')])
+def test_dead_reference(tree, page, words):
+    tree.write(page, words + '\n')
+    rejects(tree, 'links', 'does not exist')
+
+
+def test_living_references(tree):
+    tree.write('docs/devel/x.rst', """
+See `lint <../../README.md>`_, `a site <https://example.org/gone>`_,
+``scripts/lint --junit FILE``, ``docs/<folder>/x.rst``, ``hw/a.c`` of the
+base, ``build/check`` and ``./configure``.
+""")
+    tree.write('hw/new.c', '')
+    tree.write('README.md', '[x](docs/devel/x.rst) [y](https://a.b/c)\n')
+    done = lint(tree, 'links')
+    assert done.returncode == 0, done.stdout
+    assert '[5 references in 2 pages]' in done.stdout

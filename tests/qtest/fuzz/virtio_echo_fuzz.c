@@ -60,6 +60,7 @@ static void fuzz_start(Fuzz *f, QTestState *qts)
 
     f->qts = qts;
     f->pci = &echo->pci_vdev;
+    qvirtio_start_device(dev);
     qvirtio_set_features(dev, qvirtio_get_features(dev) &
                               ~QVIRTIO_F_BAD_FEATURE);
     for (unsigned i = 0; i < QUEUES; i++) {
@@ -142,11 +143,12 @@ static void virtio_echo_fuzz(QTestState *qts, const unsigned char *data,
     }
     flush_events(qts);
 
+    /* Only the device was touched: no need to reset the whole PC */
+    qvirtio_reset(&f.pci->vdev);
     for (unsigned i = 0; i < QUEUES; i++) {
         qvirtqueue_cleanup(f.vq[i]->vdev->bus, f.vq[i], fuzz_qos_alloc);
     }
     guest_free(fuzz_qos_alloc, f.window);
-    fuzz_reset(qts);
 }
 
 static void virtio_echo_pre_fuzz(QTestState *qts)

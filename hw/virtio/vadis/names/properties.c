@@ -37,6 +37,8 @@ static const char *const descriptions[][2] = {
     { "queue_reset", "Offer to reset single queues" },
     { "in_order", "Offer to use buffers in the order they were made "
                   "available" },
+    { "notification_data", "Offer to tell the available position with each "
+                           "notification; needs ioeventfd=off" },
     { "use-started", "Tell a running device by a flag, not by its status" },
     { "use-disabled-flag", "Allow the device to be disabled for a while" },
     { "x-disable-legacy-check", "Allow legacy mode for modern-only devices" },
