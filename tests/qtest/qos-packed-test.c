@@ -29,7 +29,8 @@ static bool is_wanted(const char *test)
 static void run_one(gconstpointer path)
 {
     char *args[] = {
-        qos_test, (char *)"--tap", (char *)"-p", (char *)path, NULL,
+        qos_test, (char *)"--tap", (char *)"-p", (char *)path,
+        (char *)"-m", (char *)(g_test_slow() ? "slow" : "quick"), NULL,
     };
     g_autofree char *out = NULL;
     g_autofree char *err = NULL;
