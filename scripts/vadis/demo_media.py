@@ -75,6 +75,7 @@ class Input(Row):
     codes = {"v": 47, "a": 30, "d": 32, "i": 23, "s": 31}
     event = struct.Struct("=qqHHi")
     EV_KEY = 1
+    EVIOCSREP = 0x40084503
 
     def plan(self, demo):
         demo.device(self, "virtio-keyboard-pci")
@@ -94,10 +95,14 @@ class Input(Row):
         return (f"typed '{self.word}', {len(got)} key events read from "
                 "evdev in order")
 
-    @staticmethod
-    def open(device):
+    @classmethod
+    def open(cls, device):
         name = os.path.basename(only(device + "/input/input*/event*"))
-        return os.open("/dev/input/" + name, os.O_RDONLY)
+        fd = os.open("/dev/input/" + name, os.O_RDWR)
+        # On a slow machine a key is held long enough for the kernel to repeat
+        # it: neither delay nor period means never.
+        fcntl.ioctl(fd, cls.EVIOCSREP, struct.pack("=II", 0, 0))
+        return fd
 
     @classmethod
     def read(cls, fd, count):
