@@ -26,7 +26,7 @@ class Console:
         self._echo = echo
         self._begin = time.monotonic()
         self._partial = ""
-        self._tail = collections.deque(maxlen=TAIL)
+        self._tail = collections.deque(maxlen=60)
 
     def feed(self, data):
         text = CONTROL.sub("", data.decode(errors="replace"))

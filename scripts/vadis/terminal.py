@@ -4,7 +4,6 @@
 import contextlib
 import os
 import selectors
-import shutil
 import signal
 import socket
 import sys
@@ -46,7 +45,8 @@ def interact(vm, argv, **options):
         os.write(sys.stdout.fileno(), data)
 
     def resize():
-        size = shutil.get_terminal_size()
+        # Not shutil's: LINES and COLUMNS do not follow the terminal.
+        size = os.get_terminal_size(sys.stdin.fileno())
         command.resize(size.lines, size.columns)
 
     command = vm.popen(argv, pty=True, on_output=show, **options)

@@ -164,8 +164,11 @@ def terminal():
     """run-vm on a terminal of its own; our end of it, at the prompt."""
     ours, theirs = pty.openpty()
     termios.tcsetwinsize(ours, (33, 77))
+    # As Python's readline module leaves them behind, and as they are wrong
+    # after a change of the window's size
     process = subprocess.Popen([RUN_VM], stdin=theirs, stdout=theirs,
-                               stderr=theirs, start_new_session=True)
+                               stderr=theirs, start_new_session=True,
+                               env=dict(os.environ, LINES="24", COLUMNS="80"))
     os.close(theirs)
     read_until(ours, b"# ")
     yield process, ours
@@ -200,7 +203,11 @@ def test_shell_has_the_terminal(terminal):
 
 def test_ctrl_c_is_the_shells_and_ctrl_bracket_ends(terminal):
     process, fd = terminal
-    os.write(fd, b"sleep 1000\r\x03")
+    # What says so is the job that Ctrl-C is for; before, it could hit the
+    # shell between starting the job and giving it the terminal.
+    os.write(fd, b"sh -c 'echo rea\"\"dy; exec sleep 1000'\r")
+    read_until(fd, b"ready\r\n")
+    os.write(fd, b"\x03")
     read_until(fd, b"# ")
     os.write(fd, b"echo status $?\r")
     assert b"status 130" in read_until(fd, b"# ")
