@@ -6,7 +6,8 @@ import re
 import time
 
 KEEP = 1 << 20
-TAIL = 40
+# Enough for a kernel oops from its first line
+TAIL = 60
 # Terminal control sequences that firmware and shells send.
 CONTROL = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]|\x1b[c()][0-9A-Za-z]?|\r")
 
@@ -26,7 +27,7 @@ class Console:
         self._echo = echo
         self._begin = time.monotonic()
         self._partial = ""
-        self._tail = collections.deque(maxlen=60)
+        self._tail = collections.deque(maxlen=TAIL)
 
     def feed(self, data):
         text = CONTROL.sub("", data.decode(errors="replace"))
