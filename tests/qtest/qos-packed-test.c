@@ -97,9 +97,8 @@ int main(int argc, char **argv)
     }
     lines = g_strsplit(list, "\n", -1);
     for (i = 0; lines[i]; i++) {
-        /* Newer GLib writes the list as TAP comments. */
-        const char *test = g_str_has_prefix(lines[i], "# /") ? lines[i] + 2
-                                                             : lines[i];
+        /* Newer GLib writes the list as TAP comments, indented by group. */
+        const char *test = lines[i] + strspn(lines[i], " #");
 
         if (is_wanted(test)) {
             g_test_add_data_func(test, test, run_one);
