@@ -25,9 +25,9 @@ order, with a reading of a cache-line ping-pong between two CPUs (the probe) \
 before, between and after. A pair whose probes differ by more than 15 % is \
 discarded. Figures are medians with quartiles over the pairs that are left; \
 a ratio is formed inside its pair. A wall time with more than one kick per 100 \
-batches is void, because a kick through the qtest socket costs some 20 us, and \
+batches is void, because a kick through the qtest socket costs some 25 us, and \
 so is one in which the driver or the device waited more than 5 % of the time \
-for a CPU that other programs used, and a CPU time of which kicks, at 10 us \
+for a CPU that other programs used, and a CPU time of which kicks, at 25 us \
 each, are more than 10 %; both run at raised priority where that is \
 allowed. Polled devices are timed in slices of a few hundred requests, of which \
 only those count in which neither side waited at all, if there are enough. \

@@ -19,8 +19,10 @@ PROBE_LIMIT = 0.15          # probes of one pair may differ by this fraction
 KICKS_PER_BATCH_LIMIT = 0.01
 WAIT_LIMIT = 0.05           # of the wall time, waiting for a CPU
 # What QEMU's main thread spends on a kick through the qtest socket, about, and
-# the share of the CPU time that kicks may have.
-KICK_CPU_NS = 10000
+# the share of the CPU time that kicks may have.  Seen with virtio-net at batch
+# 1: with one kick for two requests a request takes some 13 us more than with
+# none.
+KICK_CPU_NS = 25000
 KICK_CPU_LIMIT = 0.1
 
 SAMPLE_SCHEMA = "vadis-vring-bench/1"

@@ -120,9 +120,9 @@ def test_kicks_void_a_time():
 
 
 def test_kicks_void_a_cpu_time_of_which_they_are_a_part():
-    # a kick takes some 10000 ns of the thread: four of 400000 are a tenth
-    assert st.void_reason(sample(kicks=4, cpu_ns=400000), "cpu") is None
-    assert "12%" in st.void_reason(sample(kicks=5, cpu_ns=400000), "cpu")
+    # a kick takes some 25000 ns of the thread: four of a million are a tenth
+    assert st.void_reason(sample(kicks=4, cpu_ns=1000000), "cpu") is None
+    assert "12%" in st.void_reason(sample(kicks=5, cpu_ns=1000000), "cpu")
 
 
 @pytest.mark.parametrize("side", ["driver", "device"])
