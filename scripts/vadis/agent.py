@@ -89,7 +89,7 @@ class Command:
     def wait_done(self, timeout):
         """Wait for the end, however it came; the exit status or None."""
         with self._agent.changed:
-            self._agent.changed.wait_for(lambda: self.done, timeout)
+            self._agent.changed.wait_for_exactly(lambda: self.done, timeout)
         return self.returncode
 
     def wait(self, timeout=60):

@@ -16,7 +16,6 @@ import dataclasses
 import os
 import pathlib
 import signal
-import threading
 
 from . import report
 from .agent import Agent
@@ -24,6 +23,7 @@ from .console import Console
 from .errors import Failure
 from .iothread import IOThread
 from .machine import Config, Machine
+from .patience import PatientCondition
 from .private import PrivateDir
 from .qmp import QMP
 
@@ -65,7 +65,7 @@ class VM:
         self.machine = Machine(self.config)
         self.home = None
         self._dir = None
-        self.changed = threading.Condition()
+        self.changed = PatientCondition()
         self.monitor = QMP(self.changed)
         self.agent = Agent(self.changed, self._wake, self._fail, self.wait,
                            held=bool(self.config.incoming))
@@ -262,7 +262,7 @@ class VM:
 
     def started(self, pid):
         with self.changed:
-            self.pid = pid
+            self.pid = self.changed.pid = pid
             self.changed.notify_all()
 
     def ended(self, status):

@@ -2,13 +2,16 @@
 """Parts of scripts/vadis that need no guest."""
 
 import gzip
+import os
 import pathlib
 import struct
 import subprocess
 import threading
+import time
 
 import pytest
-from vadis import kernel, machine, modules, paths, private, vmlinux
+from vadis import (kernel, machine, modules, paths, patience, private,
+                   vmlinux)
 from vadis.agent import HEADER, Agent
 from vadis.console import Console
 from vadis.cpio import Archive
@@ -252,6 +255,36 @@ def test_console_text_is_bounded():
     assert len(console.text) <= 1 << 20
     assert console.panicked
     assert console.search("^Kernel panic")
+
+
+# -- deadlines
+
+
+def test_a_deadline_counts_only_time_that_qemu_could_use():
+    begin = time.monotonic()
+    changed = patience.PatientCondition()
+    # its thread 7 runs for 50 ms, then waits for a CPU for 200 ms
+    changed.queued = lambda _: {
+        "7": int(1e9 * min(max(time.monotonic() - begin - .05, 0), .2))}
+    with changed:
+        assert not changed.wait_for(lambda: False, 0.1)
+    assert .3 <= time.monotonic() - begin
+
+
+def test_a_deadline_ends_a_wait_for_an_idle_qemu():
+    begin = time.monotonic()
+    changed = patience.PatientCondition()
+    changed.pid = os.getpid()
+    changed.queued = lambda _: {"7": 12345}
+    with changed:
+        assert not changed.wait_for(lambda: False, 0.1)
+        assert changed.wait_for(lambda: "yes", 0.1) == "yes"
+    assert time.monotonic() - begin < 30
+
+
+def test_waiting_for_a_cpu_is_read_per_thread():
+    assert str(threading.get_native_id()) in patience.queued(os.getpid())
+    assert patience.queued(None) == {}
 
 
 # -- private directories
