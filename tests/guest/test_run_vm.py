@@ -116,12 +116,20 @@ def test_net_reaches_the_host(run_vm, web_server):
     assert only_line(done) == "from the host"
 
 
-def test_pair_talks_over_its_link(run_vm):
-    script = "busybox ping -c 1 -W 30 b >&2 && echo $VADIS_VM && hostname"
-    done = run_vm("--pair", "--peer", "echo $VADIS_VM $(hostname); "
-                  "exec sleep 1000", "--", "sh", "-c", script)
-    assert only_line(done) == "a\na"
-    assert b"b| b b\n" in done.stderr
+def test_pair_talks_over_its_link(console):
+    script = "busybox ping -c 1 -W 30 b && echo $VADIS_VM && hostname && read x"
+    process = console([
+        "sh", "-c", 'exec "$@" 2>&1', "sh", RUN_VM, "--pair",
+        "--peer", "echo $VADIS_VM $(hostname); exec sleep 1000",
+        "--", "sh", "-c", script])
+    seen = b""
+    while b"b| b b\n" not in seen:     # b's kernel answers before b's command
+        data = os.read(process.stdout.fileno(), 4096)
+        assert data, seen
+        seen += data
+    out, _ = process.communicate(b"\n", DEADLINE)
+    assert process.returncode == 0
+    assert (seen + out).split(b"\n").count(b"a") == 2
 
 
 def test_environment_reaches_the_command(run_vm):
@@ -270,7 +278,7 @@ def test_even_sigkill_leaves_no_qemu(start_run_vm, run_vm):
 
 @pytest.fixture
 def console():
-    """Start a QEMU whose console is its standard input and output."""
+    """Start a program that a test talks to while it runs."""
     started = []
 
     def start(argv):
