@@ -13,13 +13,18 @@ import time
 
 def queued(pid):
     """Nanoseconds for which each thread of a process waited for a CPU."""
-    waits = {}
     try:
-        for tid in os.listdir(f"/proc/{pid}/task"):
-            with open(f"/proc/{pid}/task/{tid}/schedstat") as file:
+        threads = os.listdir(f"/proc/{pid}/task")
+    except OSError:
+        threads = []                    # the process has ended
+    waits = {}
+    for tid in threads:
+        try:
+            with open(f"/proc/{pid}/task/{tid}/schedstat",
+                      encoding="ascii") as file:
                 waits[tid] = int(file.read().split()[1])
-    except (OSError, IndexError, ValueError):
-        pass    # a thread or the process has ended; a kernel without schedstat
+        except OSError:
+            pass        # the thread has ended; or a kernel without schedstat
     return waits
 
 
@@ -39,17 +44,20 @@ class PatientCondition(threading.Condition):
         """As for any condition; without a deadline if timeout is None."""
         if timeout is None:
             return super().wait_for(predicate)
+        result = predicate()
+        if result:                      # most often, and then at no cost
+            return result
         begin = time.monotonic()
         before = self.queued(self.pid)
         left = timeout
         while left > 0:
             result = super().wait_for(predicate, left)
             if result:
-                return result
+                break
             lost = max((ns - before.get(thread, 0) for thread, ns
                         in self.queued(self.pid).items()), default=0)
             left = begin + timeout + lost / 1e9 - time.monotonic()
-        return predicate()
+        return result
 
     def wait_for_exactly(self, predicate, timeout):
         """With a deadline by the clock, for a user who has set one."""

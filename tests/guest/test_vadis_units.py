@@ -272,14 +272,11 @@ def test_a_deadline_counts_only_time_that_qemu_could_use():
 
 
 def test_a_deadline_ends_a_wait_for_an_idle_qemu():
-    begin = time.monotonic()
     changed = patience.PatientCondition()
-    changed.pid = os.getpid()
     changed.queued = lambda _: {"7": 12345}
     with changed:
         assert not changed.wait_for(lambda: False, 0.1)
         assert changed.wait_for(lambda: "yes", 0.1) == "yes"
-    assert time.monotonic() - begin < 30
 
 
 def test_waiting_for_a_cpu_is_read_per_thread():
