@@ -50,7 +50,7 @@ check-lint:     ## overlay and patch rules, style
 check-docs:     ## sphinx without warnings
 	@scripts/check docs
 
-check-stock-defects: ## tests that upstream's ring code is known to fail
+check-stock-defects: ## upstream's ring defects, each still there with x-ring=stock
 	@scripts/check stock-defects
 
 soak:           ## the full counts (long)

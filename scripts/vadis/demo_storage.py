@@ -86,6 +86,40 @@ class Blk(Disk):
 
 
 @row
+class RingEngine(Disk):
+    """A disk with upstream's ring code among queues that the engine serves."""
+    name = "x-ring=stock"
+    device_id = "demo-stock"
+    disk_id = "demo-stock"
+    blocks = "/block/*"
+
+    def plan(self, demo):
+        demo.args("-drive", "if=none,id=stock0,format=raw,file=" +
+                  demo.escape(self.make_file(demo)))
+        demo.device(self, "virtio-blk-pci,drive=stock0,x-ring=stock")
+
+    def work(self, demo):
+        super().work(demo)
+        mine = demo.queue(self, 0)["ring"]
+        expect(mine["engine"] == "stock: x-ring=stock",
+               f"its queue is served by '{mine['engine']}'")
+        rings = [demo.vm.qmp("x-query-virtio-queue-status", path=path,
+                             queue=0)["ring"]
+                 for path in self.others(demo)]
+        for ring in rings:
+            expect(ring["engine"].startswith("vadis: packed"),
+                   f"a queue is served by '{ring['engine']}'")
+        requests = sum(ring["counters"]["requests"] for ring in rings)
+        expect(requests, "the engine has served no request")
+        return (f"disk served by upstream's ring code; the engine served "
+                f"{requests} requests of {len(rings)} other devices")
+
+    def others(self, demo):
+        return [device["path"] for device in demo.vm.qmp("x-query-virtio")
+                if f"/{self.device_id}/" not in device["path"]]
+
+
+@row
 class Scsi(Disk):
     name = "virtio-scsi"
     blocks = "/host*/target*/*/block/*"

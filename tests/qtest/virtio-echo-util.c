@@ -5,6 +5,7 @@
  */
 
 #include "qemu/osdep.h"
+#include "qemu/bswap.h"
 #include "libqtest.h"
 #include "qemu/module.h"
 #include "standard-headers/linux/virtio_config.h"
@@ -215,19 +216,82 @@ void echo_kick(EchoTest *t, QVirtQueue *vq)
     t->dev->bus->virtqueue_kick(t->dev, vq);
 }
 
+static void read_split_desc(EchoTest *t, uint64_t table, uint32_t i,
+                            struct vring_desc *desc)
+{
+    qtest_memread(t->qts, table + i * sizeof(*desc), desc, sizeof(*desc));
+    desc->addr = le64_to_cpu(desc->addr);
+    desc->len = le32_to_cpu(desc->len);
+    desc->flags = le16_to_cpu(desc->flags);
+    desc->next = le16_to_cpu(desc->next);
+}
+
+/* How much the device may write to the chain at @head */
+static uint32_t split_writable(EchoTest *t, QVirtQueue *vq, uint32_t head)
+{
+    uint64_t table = vq->desc;
+    struct vring_desc desc;
+    uint32_t len = 0;
+
+    read_split_desc(t, table, head, &desc);
+    if (desc.flags & VRING_DESC_F_INDIRECT) {
+        table = desc.addr;
+        read_split_desc(t, table, 0, &desc);
+    }
+    for (;;) {
+        len += desc.flags & VRING_DESC_F_WRITE ? desc.len : 0;
+        if (!(desc.flags & VRING_DESC_F_NEXT)) {
+            return len;
+        }
+        read_split_desc(t, table, desc.next, &desc);
+    }
+}
+
+/* The used entry at the driver's position; qvirtqueue_get_buf() cuts len */
+static uint32_t split_used_len(EchoTest *t, QVirtQueue *vq, uint16_t idx)
+{
+    return qtest_readl(t->qts, vq->used + 4 + idx % vq->size *
+                       sizeof(struct vring_used_elem) + 4);
+}
+
+/*
+ * 2.7.9: one entry may return a run of chains; it names the last of them, and
+ * the others have been filled completely.
+ */
+static uint32_t split_next_in_order(EchoTest *t, QVirtQueue *vq,
+                                    uint32_t *len)
+{
+    EchoBatch *batch = &t->batch[vq->index];
+    uint16_t idx = vq->last_used_idx;
+    uint32_t head = qtest_readw(t->qts, vq->avail + 4 + idx % vq->size * 2);
+
+    if (!batch->open) {
+        batch->last = qtest_readl(t->qts, vq->used + 4 + idx % vq->size *
+                                  sizeof(struct vring_used_elem));
+        batch->len = split_used_len(t, vq, idx);
+    }
+    batch->open = head != batch->last;
+    *len = batch->open ? split_writable(t, vq, head) : batch->len;
+    vq->last_used_idx++;
+    return head;
+}
+
 uint32_t echo_wait(EchoTest *t, QVirtQueue *vq, uint32_t *len)
 {
     gint64 end = g_get_monotonic_time() + ECHO_TIMEOUT_US;
     uint32_t token;
 
+    if (!qvirtio_is_packed(t->dev) && echo_has(t, VIRTIO_F_IN_ORDER)) {
+        while (qtest_readw(t->qts, vq->used + 2) == vq->last_used_idx) {
+            g_assert_cmpint(g_get_monotonic_time(), <, end);
+        }
+        return split_next_in_order(t, vq, len);
+    }
     while (!qvirtqueue_get_buf(t->qts, vq, &token, len)) {
         g_assert_cmpint(g_get_monotonic_time(), <, end);
     }
     if (!qvirtio_is_packed(t->dev)) {
-        /* qvirtqueue_get_buf() reads 16 bits of the 32 */
-        *len = qtest_readl(t->qts, vq->used + 4 +
-                           (uint16_t)(vq->last_used_idx - 1) % vq->size *
-                           sizeof(struct vring_used_elem) + 4);
+        *len = split_used_len(t, vq, vq->last_used_idx - 1);
     }
     return token;
 }

@@ -19,6 +19,13 @@
 #define ECHO_TIMEOUT_US (30 * G_USEC_PER_SEC)
 #define ECHO_QUEUES_MAX 16
 
+/** EchoBatch: the end of a run that one used entry of a split ring returns */
+typedef struct EchoBatch {
+    bool open;
+    uint32_t last;                      /* head of the last chain */
+    uint32_t len;                       /* bytes written to it */
+} EchoBatch;
+
 /** EchoTest: a started device and its queues */
 typedef struct EchoTest {
     QTestState *qts;
@@ -29,6 +36,7 @@ typedef struct EchoTest {
     unsigned num_queues;
     uint32_t max_request;               /* bytes */
     QVirtQueue *vq[ECHO_QUEUES_MAX];
+    EchoBatch batch[ECHO_QUEUES_MAX];
 } EchoTest;
 
 /** EchoRequest: guest memory of one request and how it stands in the ring */

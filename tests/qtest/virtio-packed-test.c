@@ -391,6 +391,74 @@ static void test_qmp_shows_position(void *obj, void *data,
     packed_disk_end(&disk);
 }
 
+static void test_qmp_names_engine(void *obj, void *data,
+                                  QGuestAllocator *alloc)
+{
+    QDict *status, *ring, *counters;
+    PackedDisk disk;
+    unsigned i;
+
+    packed_disk_start(&disk, obj, alloc, 10, 0);
+    for (i = 0; i < 12; i++) {
+        packed_read_one(&disk, i, PACKED_DIRECT);
+    }
+    status = query_queue(disk.qts);
+    ring = qdict_get_qdict(status, "ring");
+    g_assert_true(g_str_has_prefix(qdict_get_str(ring, "engine"),
+                                   "vadis: packed"));
+    counters = qdict_get_qdict(ring, "counters");
+    g_assert_cmpint(qdict_get_int(counters, "requests"), ==, 12);
+    g_assert_cmpint(qdict_get_int(counters, "batches"), ==, 12);
+    g_assert_cmpint(qdict_get_int(counters, "kicks"), >=, 12);
+    g_assert_cmpint(qdict_get_int(counters, "interrupts") +
+                    qdict_get_int(counters, "interrupts-suppressed"), >=, 12);
+    g_assert_cmpint(qdict_get_int(counters, "errors"), ==, 0);
+    qobject_unref(status);
+    packed_disk_end(&disk);
+}
+
+static void test_qmp_names_stock(void *obj, void *data, QGuestAllocator *alloc)
+{
+    QDict *status, *ring;
+    PackedDisk disk;
+
+    packed_disk_start(&disk, obj, alloc, 10, 0);
+    packed_read_one(&disk, 0, PACKED_DIRECT);
+    status = query_queue(disk.qts);
+    ring = qdict_get_qdict(status, "ring");
+    g_assert_cmpstr(qdict_get_str(ring, "engine"), ==, "stock: x-ring=stock");
+    g_assert_false(qdict_haskey(ring, "counters"));
+    qobject_unref(status);
+    packed_disk_end(&disk);
+}
+
+static void test_qmp_shows_chain(void *obj, void *data,
+                                 QGuestAllocator *alloc)
+{
+    QDict *element, *desc;
+    PackedDisk disk;
+    PackedRead req;
+    QList *descs;
+
+    packed_disk_start(&disk, obj, alloc, 10, 0);
+    /* Not published: shown as it stands in the ring */
+    req = packed_read_prepare(&disk, 3);
+    packed_read_add(&disk, &req, PACKED_DIRECT);
+    element = qtest_qmp_assert_success_ref(disk.qts,
+        "{ 'execute': 'x-query-virtio-queue-element', 'arguments': {"
+        "  'path': '/machine/peripheral/drv0/virtio-backend', 'queue': 0,"
+        "  'index': 1 } }");
+    descs = qdict_get_qlist(element, "descs");
+    g_assert_cmpuint(qlist_size(descs), ==, 2);
+    desc = qobject_to(QDict, qlist_peek(descs));
+    g_assert_cmphex(qdict_get_int(desc, "addr"), ==,
+                    req.addr + PACKED_REQ_HDR);
+    g_assert_cmpint(qdict_get_int(desc, "len"), ==, PACKED_REQ_DATA);
+    qobject_unref(element);
+    guest_free(disk.alloc, req.addr);
+    packed_disk_end(&disk);
+}
+
 /* A device whose buffers are write-only, over a small ring */
 static void test_rng(void *obj, void *data, QGuestAllocator *alloc)
 {
@@ -477,6 +545,12 @@ static void register_virtio_packed_test(void)
                   "packed=on");
     add_disk_test("packed/queue-reset", test_queue_reset, "packed=on");
     add_disk_test("packed/qmp-shows-position", test_qmp_shows_position,
+                  "packed=on");
+    add_disk_test("packed/qmp-names-engine", test_qmp_names_engine,
+                  "packed=on");
+    add_disk_test("packed/qmp-names-stock", test_qmp_names_stock,
+                  "packed=on,x-ring=stock");
+    add_disk_test("packed/qmp-shows-chain", test_qmp_shows_chain,
                   "packed=on");
     qos_add_test("packed/device-reset-in-flight", "virtio-blk-pci",
                  test_device_reset_in_flight, &slow);

@@ -3,10 +3,11 @@
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
  *
- * Each test states what the standard asks for, so each fails with upstream's
- * ring code and tells the day it is fixed. They are kept apart from the tests
- * that must pass. Every test runs in a process of its own with a time limit:
- * some of these defects hang QEMU.
+ * Each test states what the standard asks for, and must pass. With
+ * VADIS_RING=stock in the environment the devices get x-ring=stock, and each
+ * must fail, which shows that the test can and tells the day upstream's code
+ * is fixed. Every test runs in a process of its own with a time limit: some of
+ * these defects hang QEMU.
  */
 
 #include "qemu/osdep.h"
@@ -87,20 +88,6 @@ static void used_descriptor_says_write(void)
     stop_device(qs, pci);
 }
 
-/* The queue-size property is the size that is offered. */
-static void queue_size_property_is_offered(void)
-{
-    QOSState *qs = qtest_pc_boot("%s-device virtio-blk-pci,drive=drive0,"
-                                 "queue-size=16" DEVICE_AT, NULL_DISK);
-    QVirtioPCIDevice *pci = start_device(qs);
-    QVirtioDevice *vdev = &pci->vdev;
-
-    accept_features(pci, 0);
-    vdev->bus->queue_select(vdev, 0);
-    g_assert_cmpuint(vdev->bus->get_queue_size(vdev), ==, 16);
-    stop_device(qs, pci);
-}
-
 /* 2.8.9: IN_ORDER with every descriptor of the ring in flight */
 static void in_order_whole_ring_in_flight(void)
 {
@@ -171,14 +158,15 @@ static void overcommitted_ring_needs_reset(void)
 }
 
 /*
- * A buffer that covers the device's own registers, filled with zeroes: the
- * completion writes 0 to the status register, which resets the device, which
- * waits for the completion.
+ * A buffer that covers the device's own registers, served by an IOThread:
+ * reaching registers takes the big lock, which the main loop holds while it
+ * waits for the IOThread to stop.
  */
 static void dma_into_own_registers(void)
 {
     QOSState *qs = qtest_pc_boot("%s-device virtio-blk-pci,drive=drive0,"
-                                 "packed=on" DEVICE_AT, NULL_DISK);
+                                 "packed=on,iothread=io0" DEVICE_AT,
+                                 NULL_DISK "-object iothread,id=io0 ");
     QVirtioPCIDevice *pci = start_device(qs);
     PackedDisk disk;
     PackedRead req;
@@ -192,7 +180,13 @@ static void dma_into_own_registers(void)
     qvirtqueue_add(disk.qts, disk.vq, req.addr + PACKED_REQ_STATUS, 1, true,
                    false);
     qvirtqueue_kick(disk.qts, disk.vdev, disk.vq, req.token);
-    packed_expect_recovery(&disk);
+    packed_disk_restart(&disk, 4);
+    guest_free(disk.alloc, req.addr);
+
+    req = packed_read_submit(&disk, 1, PACKED_DIRECT);
+    g_assert_cmpuint(packed_wait_used(&disk, NULL), ==, req.token);
+    g_assert_cmpuint(qtest_readb(disk.qts, req.addr + PACKED_REQ_STATUS), ==,
+                     VIRTIO_BLK_S_OK);
     packed_disk_end(&disk);
     stop_device(qs, pci);
 }
@@ -441,6 +435,23 @@ static void split_direct_then_indirect(void)
     stop_device(qs, pci);
 }
 
+/*
+ * The source is done before the destination is, and a cont that comes in
+ * between is forgotten: the stopped state that arrives wins.
+ */
+static void wait_incoming(QTestState *qts)
+{
+    bool incoming = true;
+
+    while (incoming) {
+        QDict *rsp = qtest_qmp(qts, "{ 'execute': 'query-status' }");
+
+        incoming = g_str_equal(qdict_get_str(qdict_get_qdict(rsp, "return"),
+                                             "status"), "inmigrate");
+        qobject_unref(rsp);
+    }
+}
+
 /* A request the device keeps is finished on the other side of a migration. */
 static void migrate_request_in_flight(const char *ring)
 {
@@ -464,11 +475,14 @@ static void migrate_request_in_flight(const char *ring)
     req = packed_read_submit(&disk, 1, PACKED_DIRECT);
     qtest_qmp_eventwait(from->qts, "STOP");
     migrate(from, to, uri);
+    wait_incoming(to->qts);
     qtest_qmp_assert_success(to->qts, "{ 'execute': 'cont' }");
 
     wait_token(to->qts, disk.vq, req.token);
     g_assert_cmpuint(qtest_readb(to->qts, req.addr + PACKED_REQ_STATUS), ==,
                      VIRTIO_BLK_S_OK);
+    /* The guest's memory has moved, and so has what is known of it. */
+    disk.alloc = &to->alloc;
     packed_disk_end(&disk);
     stop_device(from, pci);
     qtest_shutdown(to);
@@ -489,9 +503,9 @@ static void migrate_packed_in_order_request(void)
 static const struct {
     const char *name;
     void (*run)(void);
+    bool patched;           /* in upstream's code too, by patches/0007 */
 } defects[] = {
     { "used-descriptor-says-write", used_descriptor_says_write },
-    { "queue-size-property-is-offered", queue_size_property_is_offered },
     { "in-order-whole-ring-in-flight", in_order_whole_ring_in_flight },
     { "overcommitted-ring-needs-reset", overcommitted_ring_needs_reset },
     { "dma-into-own-registers", dma_into_own_registers },
@@ -503,12 +517,12 @@ static const struct {
     { "endless-chain-on-down-link", endless_chain_on_down_link },
     { "unpop-of-a-chain", unpop_of_a_chain },
     { "split-direct-then-indirect", split_direct_then_indirect },
-    { "migrate-packed-request", migrate_packed_request },
+    { "migrate-packed-request", migrate_packed_request, true },
     { "migrate-packed-in-order-request", migrate_packed_in_order_request },
 };
 
 /* Runs the test of the same name in a child; a failure does not end us. */
-static void run_in_child(gconstpointer path)
+static bool passes_in_child(const char *path)
 {
     g_test_trap_subprocess(path, TIME_LIMIT_US,
                            G_TEST_SUBPROCESS_INHERIT_STDERR);
@@ -516,24 +530,56 @@ static void run_in_child(gconstpointer path)
         g_test_message("no answer within %d s",
                        (int)(TIME_LIMIT_US / G_USEC_PER_SEC));
     }
-    if (!g_test_trap_has_passed()) {
+    return g_test_trap_has_passed();
+}
+
+static void must_pass(gconstpointer path)
+{
+    if (!passes_in_child(path)) {
         g_test_fail();
     }
 }
 
+static void must_fail(gconstpointer path)
+{
+    if (passes_in_child(path)) {
+        g_test_message("upstream's code passes: is it fixed?");
+        g_test_fail();
+    }
+}
+
+/*
+ * libqtest gives the variable to a shell and reads the architecture off its
+ * end, so the emulator's name has to come last.
+ */
+static void use_stock_rings(void)
+{
+    g_autofree char *command =
+        g_strdup_printf("sh -c 'exec \"$0\" -global virtio-device.x-ring=stock "
+                        "\"$@\"' %s", g_getenv("QTEST_QEMU_BINARY"));
+
+    g_setenv("QTEST_QEMU_BINARY", command, true);
+}
+
 int main(int argc, char **argv)
 {
+    bool stock = !g_strcmp0(g_getenv("VADIS_RING"), "stock");
     unsigned i;
 
     g_test_init(&argc, &argv, NULL);
+    if (stock && !g_test_subprocess()) {
+        use_stock_rings();
+    }
     for (i = 0; i < ARRAY_SIZE(defects); i++) {
-        char *path = g_strdup_printf("/%s/ring-stock-defects/%s",
-                                     qtest_get_arch(), defects[i].name);
+        bool fails = stock && !defects[i].patched;
+        g_autofree char *path = g_strdup_printf(
+            "/%s/ring-defects/%s%s", qtest_get_arch(),
+            fails ? "stock-fails/" : "", defects[i].name);
         char *child = g_strconcat(path, "/subprocess", NULL);
 
-        g_test_add_data_func_full(path, child, run_in_child, g_free);
+        g_test_add_data_func_full(path, child, fails ? must_fail : must_pass,
+                                  g_free);
         g_test_add_func(child, defects[i].run);
-        g_free(path);
     }
     return g_test_run();
 }

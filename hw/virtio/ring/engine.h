@@ -1,0 +1,60 @@
+/*
+ * The ring engine inside of QEMU: what a VirtQueue holds of it
+ *
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ *
+ * glue.c.inc, which is part of virtio.c, connects the public virtqueue
+ * functions to the core (ring.h) and to guest RAM (windows.h). A queue has an
+ * engine while its device has x-ring=auto and the ring can be served: host and
+ * ring have the same byte order, and the ring's memory is RAM that is not
+ * behind an IOMMU. Otherwise upstream's functions serve it.
+ */
+
+#ifndef HW_VIRTIO_RING_ENGINE_H
+#define HW_VIRTIO_RING_ENGINE_H
+
+#include "hw/qdev-properties.h"
+#include "ring.h"
+#include "windows.h"
+
+typedef enum VirtIORingChoice {
+    VIRTIO_RING_AUTO,
+    VIRTIO_RING_STOCK,
+} VirtIORingChoice;
+
+extern const PropertyInfo qdev_prop_virtio_ring;
+
+/**
+ * VirtRingCounters: what happened in a queue since it was set up
+ *
+ * Written by the queue's thread, read by anyone.
+ */
+typedef struct VirtRingCounters {
+    uint64_t requests;
+    uint64_t batches;           /* flushes that published anything */
+    uint64_t kicks;
+    uint64_t interrupts;
+    uint64_t interrupts_suppressed;
+    uint64_t errors;
+} VirtRingCounters;
+
+/**
+ * VirtRingEngine: engine of one queue
+ * @on: the engine serves the queue; constant between two resets
+ * @serial: table that @pin and @hint belong to; 0 for none
+ * @hint: window found last
+ *
+ * Context: the queue's thread; @on changes under the BQL while no other
+ * thread serves the queue.
+ */
+typedef struct VirtRingEngine {
+    VirtRing ring;
+    VirtRingWindows *windows;
+    VirtRingPin *pin;
+    const VirtRingWindow *hint;
+    uint64_t serial;
+    VirtRingCounters counters;
+    bool on;
+} VirtRingEngine;
+
+#endif

@@ -1,0 +1,28 @@
+/*
+ * The split virtqueue; see ring.h for the meaning of each call
+ *
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ */
+
+#ifndef HW_VIRTIO_RING_SPLIT_H
+#define HW_VIRTIO_RING_SPLIT_H
+
+#include "desc.h"
+
+VirtRingResult ring_split_fetch(VirtRing *ring, const VirtRingAreas *a,
+                                const RingSink *sink, VirtRingChain *chain);
+bool ring_split_empty(VirtRing *ring, const VirtRingAreas *a);
+bool ring_split_more(const VirtRingAreas *a, uint16_t shadow);
+void ring_split_write_used(VirtRing *ring, const VirtRingAreas *a,
+                           uint16_t ahead, uint16_t id, uint32_t len);
+void ring_split_publish(VirtRing *ring, const VirtRingAreas *a,
+                        unsigned chains);
+bool ring_split_should_notify(VirtRing *ring, const VirtRingAreas *a);
+void ring_split_set_notification(VirtRing *ring, const VirtRingAreas *a,
+                                 bool enable);
+bool ring_split_avail_bytes(VirtRing *ring, const VirtRingAreas *a,
+                            const RingSink *sink, uint64_t max_in,
+                            uint64_t max_out);
+bool ring_split_recover(VirtRing *ring, const VirtRingAreas *a);
+
+#endif
