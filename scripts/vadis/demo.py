@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """The demo: Debian's kernel on packed virtio devices, each made to work.
 
-All devices sit in one guest. Rows (see demo_row.py) work side by side, one
+All devices sit in one guest, except where a row needs a machine of another
+kind and starts it itself. Rows (see demo_row.py) work side by side, one
 host thread each; then the guest reboots, and rows look again at what must
 have lasted; then it powers off. Modules named in ROW_MODULES bring the rows,
 and the table has them in the order of import.
@@ -31,7 +32,7 @@ from .vm import VM
 sys.path.insert(0, str(paths.SCRIPTS / "gdb"))
 from vadisgdb import words  # noqa: E402  pylint: disable=wrong-import-position
 
-ROW_MODULES = ("demo_storage", "demo_io", "demo_media")
+ROW_MODULES = ("demo_storage", "demo_io", "demo_media", "demo_vfio")
 HEAD = ("device", "features negotiated", "what was done", "result", "time")
 WIDTHS = (15, 40, 46, 6, 7)
 # One line for each virtio device on the first bus that has a driver: path,
@@ -89,6 +90,7 @@ class Demo:
         self._directory = directory
         self._artifacts = artifacts
         self._devices, self._args, self._modules = [], [], []
+        self._others = []
         self._found = {}
         self._replies = {}
         self._numbers = itertools.count(1)
@@ -145,6 +147,17 @@ class Demo:
         """
         return self.vm.run([demo_row.BUSYBOX, "sh", "-ec", script],
                            timeout=demo_row.PATIENCE, check=True).text
+
+    def machine(self, vm):
+        """Start a row's own machine; it ends with the demo at the latest."""
+        self._others.append(vm)
+        return vm
+
+    def saw_features(self, row, bits, device_id):
+        """Note what a row's own machine negotiated; ``bits`` as a number."""
+        for outcome in self.outcomes:
+            if outcome.row is row:
+                outcome.features = feature_names(f"{bits:b}"[::-1], device_id)
 
     def call(self, function, **arguments):
         """Call a module's function, or a static method, in the guest."""
@@ -215,7 +228,7 @@ class Demo:
             return
         begin = time.monotonic()
         try:
-            if step != "done":
+            if step != "done" and not outcome.row.own_machine:
                 self._see_features(outcome)
             said = getattr(outcome.row, step)(self)
             if said:
@@ -241,7 +254,8 @@ class Demo:
                     each.result()
             except BaseException:
                 # Threads that wait for the guest learn that it is gone.
-                self.vm.kill()
+                for vm in [self.vm, *self._others]:
+                    vm.kill()
                 raise
 
     def run(self, log):
@@ -250,7 +264,7 @@ class Demo:
             outcome.row.plan(self)
         with contextlib.ExitStack() as stack:
             with progress.step(f"booting Debian's kernel {self._kernel} with "
-                               f"{len(self.outcomes)} devices"):
+                               f"{len(self._devices)} devices"):
                 self.vm = stack.enter_context(VM(
                     name="demo", kernel=self._kernel, smp=2, reboot=True,
                     memory="1G,slots=1,maxmem=4G", devices=self._devices,

@@ -46,6 +46,7 @@ class Row:
     raises Failure if the device did not do what it should.
     """
     name = None
+    own_machine = False     # the row starts one itself, see Demo.machine()
 
     @property
     def device_id(self):
