@@ -32,7 +32,8 @@ from .vm import VM
 sys.path.insert(0, str(paths.SCRIPTS / "gdb"))
 from vadisgdb import words  # noqa: E402  pylint: disable=wrong-import-position
 
-ROW_MODULES = ("demo_storage", "demo_io", "demo_media", "demo_vfio")
+ROW_MODULES = ("demo_storage", "demo_io", "demo_balloon", "demo_media",
+               "demo_vfio")
 HEAD = ("device", "features negotiated", "what was done", "result", "time")
 WIDTHS = (15, 40, 46, 6, 7)
 # One line for each virtio device on the first bus that has a driver: path,
@@ -86,7 +87,7 @@ class Demo:
     def __init__(self, rows, kernel_name, directory, artifacts):
         self.outcomes = [Outcome(cls()) for cls in rows]
         self.vm = None
-        self._kernel = kernel_name
+        self.kernel = kernel_name
         self._directory = directory
         self._artifacts = artifacts
         self._devices, self._args, self._modules = [], [], []
@@ -263,10 +264,10 @@ class Demo:
         for outcome in self.outcomes:
             outcome.row.plan(self)
         with contextlib.ExitStack() as stack:
-            with progress.step(f"booting Debian's kernel {self._kernel} with "
+            with progress.step(f"booting Debian's kernel {self.kernel} with "
                                f"{len(self._devices)} devices"):
                 self.vm = stack.enter_context(VM(
-                    name="demo", kernel=self._kernel, smp=2, reboot=True,
+                    name="demo", kernel=self.kernel, smp=2, reboot=True,
                     memory="1G,slots=1,maxmem=4G", devices=self._devices,
                     args=self._args, modules=self._modules, log=log))
                 self._start_guest()

@@ -43,10 +43,11 @@ class Row:
     QEMU has ended; all rows' work() run at the same time, as do all again().
     again() has demo.shell() only: Python is not started a second time.
     Each returns words for the table's column "what was done", or None, and
-    raises Failure if the device did not do what it should.
+    raises Failure if the device did not do what it should. A row with
+    ``own_machine`` starts a guest of its own in work() and tells its features.
     """
     name = None
-    own_machine = False     # the row starts one itself, see Demo.machine()
+    own_machine = False
 
     @property
     def device_id(self):

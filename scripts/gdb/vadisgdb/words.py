@@ -70,7 +70,7 @@ DEVICE_FEATURES = {
     3: {0: 'SIZE', 1: 'MULTIPORT', 2: 'EMERG_WRITE'},
     5: {0: 'MUST_TELL_HOST', 1: 'STATS_VQ', 2: 'DEFLATE_ON_OOM',
         3: 'FREE_PAGE_HINT', 4: 'PAGE_POISON', 5: 'REPORTING',
-        58: 'USAGE', 59: 'PROTECT'},
+        58: 'PAGE_USAGE', 59: 'PAGE_PROTECT'},
     8: {0: 'INOUT', 1: 'HOTPLUG', 2: 'CHANGE', 3: 'T10_PI'},
     9: {0: 'MOUNT_TAG'},
     16: {0: 'VIRGL', 1: 'EDID', 2: 'RESOURCE_UUID', 3: 'RESOURCE_BLOB',
