@@ -15,6 +15,7 @@
 #include "qapi/qapi-builtin-types.h"
 #include "qom/object.h"
 #include "standard-headers/linux/virtio_echo.h"
+#include "standard-headers/linux/virtio_signal.h"
 
 /**
  * vadis_virtio_features - name the device feature bits of an overlay device

@@ -21,6 +21,14 @@ typedef struct FeatureName {
 static const FeatureName feature_names[] = {
     FEATURE(VIRTIO_ID_ECHO, VIRTIO_ECHO_F_ORDER,
             "Requests may complete in another order than they came"),
+    FEATURE(VIRTIO_ID_SIGNAL, VIRTIO_SIGNAL_F_MQ_SEND,
+            "More than one send queue"),
+    FEATURE(VIRTIO_ID_SIGNAL, VIRTIO_SIGNAL_F_LIFECYCLE,
+            "Classes BOOT, RESET, STOP and KILL"),
+    FEATURE(VIRTIO_ID_SIGNAL, VIRTIO_SIGNAL_F_REMOTE,
+            "There may be other nodes"),
+    FEATURE(VIRTIO_ID_SIGNAL, VIRTIO_SIGNAL_F_MASK,
+            "Requests with a mask of targets"),
 };
 
 strList *vadis_virtio_features(uint16_t device_id, uint64_t *bitmap)

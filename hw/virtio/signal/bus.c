@@ -1,0 +1,179 @@
+/*
+ * virtio-signal: the bus that joins nodes
+ *
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ */
+
+#include "qemu/osdep.h"
+#include "qapi/error.h"
+#include "qemu/guest-random.h"
+#include "qemu/module.h"
+#include "qom/object_interfaces.h"
+#include "bus.h"
+#include "trace.h"
+
+struct SignalBus {
+    Object parent_obj;
+
+    QTAILQ_HEAD(, SignalPort) ports;    /* by rising node number */
+    unsigned count;
+};
+
+static bool port_seen_by(const SignalPort *port, uint16_t node)
+{
+    return port->node != node && (port->seen_by == VIRTIO_SIGNAL_NODE_ALL ||
+                                  port->seen_by == node);
+}
+
+/* Two ports that one node could not tell apart */
+static bool ports_clash(const SignalPort *a, const SignalPort *b)
+{
+    return a->node == b->node && (a->seen_by == b->seen_by ||
+                                  a->seen_by == VIRTIO_SIGNAL_NODE_ALL ||
+                                  b->seen_by == VIRTIO_SIGNAL_NODE_ALL);
+}
+
+bool signal_bus_add(SignalBus *bus, SignalPort *port, Error **errp)
+{
+    SignalPort *other, *before = NULL;
+
+    if (port->node > VIRTIO_SIGNAL_NODE_MAX) {
+        error_setg(errp, "node %u is reserved, the highest one is %u",
+                   port->node, VIRTIO_SIGNAL_NODE_MAX);
+        return false;
+    }
+    if (bus->count >= SIGNAL_BUS_NODES_MAX) {
+        error_setg(errp, "the signal-bus is full, it takes %d nodes",
+                   SIGNAL_BUS_NODES_MAX);
+        return false;
+    }
+    QTAILQ_FOREACH(other, &bus->ports, next) {
+        if (ports_clash(port, other)) {
+            error_setg(errp, "node %u is already on the signal-bus, as %s%s",
+                       port->node, other->link ? "the peer of link " :
+                       "a device", other->link ?: "");
+            return false;
+        }
+        if (!before && other->node > port->node) {
+            before = other;
+        }
+    }
+    if (before) {
+        QTAILQ_INSERT_BEFORE(before, port, next);
+    } else {
+        QTAILQ_INSERT_TAIL(&bus->ports, port, next);
+    }
+    bus->count++;
+    port->bus = bus;
+    if (port->state != VIRTIO_SIGNAL_PEER_DOWN) {
+        signal_bus_changed(port);
+    }
+    return true;
+}
+
+void signal_bus_remove(SignalPort *port)
+{
+    if (!port->bus) {
+        return;
+    }
+    if (port->state != VIRTIO_SIGNAL_PEER_DOWN) {
+        port->state = VIRTIO_SIGNAL_PEER_DOWN;
+        port->num_targets = 0;
+        signal_bus_changed(port);
+    }
+    QTAILQ_REMOVE(&port->bus->ports, port, next);
+    port->bus->count--;
+    port->bus = NULL;
+}
+
+void signal_bus_changed(SignalPort *port)
+{
+    SignalPort *other;
+
+    if (!port->bus) {
+        return;
+    }
+    trace_virtio_signal_node(port->node, port->state, port->num_targets);
+    QTAILQ_FOREACH(other, &port->bus->ports, next) {
+        /* A link tells its peer of its own device only. */
+        if (other->link ? other->seen_by == port->node && !port->link
+                        : port_seen_by(port, other->node)) {
+            other->ops->changed(other, port);
+        }
+    }
+}
+
+SignalPort *signal_bus_find(SignalBus *bus, uint16_t from, uint16_t node)
+{
+    SignalPort *port = NULL;
+
+    while ((port = signal_bus_next(bus, from, port))) {
+        if (port->node == node) {
+            return port;
+        }
+    }
+    return NULL;
+}
+
+SignalPort *signal_bus_next(SignalBus *bus, uint16_t from, SignalPort *port)
+{
+    do {
+        port = port ? QTAILQ_NEXT(port, next) : QTAILQ_FIRST(&bus->ports);
+    } while (port && !port_seen_by(port, from));
+    return port;
+}
+
+void signal_bus_cancel(SignalBus *bus, SignalCall *call)
+{
+    SignalPort *port;
+
+    QTAILQ_FOREACH(port, &bus->ports, next) {
+        if (port->ops->cancel) {
+            port->ops->cancel(port, call);
+        }
+    }
+}
+
+uint64_t signal_bus_nonce(void)
+{
+    static uint64_t nonce;
+
+    while (!nonce) {
+        qemu_guest_getrandom_nofail(&nonce, sizeof(nonce));
+    }
+    return nonce;
+}
+
+static bool signal_bus_can_be_deleted(UserCreatable *uc)
+{
+    return !SIGNAL_BUS(uc)->count;
+}
+
+static void signal_bus_init(Object *obj)
+{
+    QTAILQ_INIT(&SIGNAL_BUS(obj)->ports);
+}
+
+static void signal_bus_class_init(ObjectClass *klass, void *data)
+{
+    USER_CREATABLE_CLASS(klass)->can_be_deleted = signal_bus_can_be_deleted;
+}
+
+static const TypeInfo signal_bus_info = {
+    .name = TYPE_SIGNAL_BUS,
+    .parent = TYPE_OBJECT,
+    .instance_size = sizeof(SignalBus),
+    .instance_init = signal_bus_init,
+    .class_init = signal_bus_class_init,
+    .interfaces = (InterfaceInfo[]) {
+        { TYPE_USER_CREATABLE },
+        { }
+    },
+};
+
+static void signal_bus_register_types(void)
+{
+    type_register_static(&signal_bus_info);
+}
+
+type_init(signal_bus_register_types)

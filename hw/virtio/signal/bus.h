@@ -1,0 +1,105 @@
+/*
+ * virtio-signal: the bus that joins nodes
+ *
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ *
+ * A signal-bus is a list of ports. A port stands for one node: a device of this
+ * machine, seen by everybody on the bus, or a peer behind a signal-link, seen
+ * by the one device that the link is for. Nothing is forwarded: a request goes
+ * from a device to a port, and from a link to the link's device.
+ *
+ * Everything here runs in the main loop with the BQL held.
+ */
+
+#ifndef HW_VIRTIO_SIGNAL_BUS_H
+#define HW_VIRTIO_SIGNAL_BUS_H
+
+#include "qemu/queue.h"
+#include "qom/object.h"
+#include "wire.h"
+
+#define TYPE_SIGNAL_BUS "signal-bus"
+OBJECT_DECLARE_SIMPLE_TYPE(SignalBus, SIGNAL_BUS)
+
+/* Most nodes on a bus; config.max_nodes */
+#define SIGNAL_BUS_NODES_MAX 1024
+
+typedef struct SignalPort SignalPort;
+typedef struct SignalCall SignalCall;
+
+/** SignalPortOps: what a kind of port does */
+typedef struct SignalPortOps {
+    /**
+     * submit - take a request
+     * @src_node: where it comes from, verified
+     * @call: whom to tell of the end, with signal_call_done(); NULL when the
+     *        caller knows that the port is a device
+     * @res: zero; holds the result if the request is done at once
+     *
+     * Returns: whether the request is done; a device's port always is.
+     */
+    bool (*submit)(SignalPort *port, uint16_t src_node, const SignalMsg *msg,
+                   SignalCall *call, SignalResult *res);
+    /** cancel - forget a call that is not done yet; optional */
+    void (*cancel)(SignalPort *port, SignalCall *call);
+    /** changed - @other, which this port's node can see, has changed */
+    void (*changed)(SignalPort *port, const SignalPort *other);
+} SignalPortOps;
+
+/** SignalPort: one node; embedded in its device or link */
+struct SignalPort {
+    const SignalPortOps *ops;
+    void *owner;            /* the device or link */
+    SignalBus *bus;         /* while registered */
+    const char *link;       /* ID of the link, NULL for a device */
+    uint16_t node;
+    uint16_t seen_by;       /* the one node that sees it, or NODE_ALL */
+    uint16_t state;         /* VIRTIO_SIGNAL_PEER_* */
+    uint16_t num_targets;   /* 0 while not known */
+    uint32_t accepts;       /* classes it takes, bit by bit */
+    uint64_t nonce;         /* of the QEMU the node is in */
+    /* for the monitor; of links */
+    uint32_t outstanding;
+    uint64_t bad_frames, denied;
+    char *error;
+    QTAILQ_ENTRY(SignalPort) next;
+};
+
+/**
+ * signal_bus_add - put a port on a bus
+ * @bus: referenced by the caller as long as the port is registered
+ *
+ * Returns: false with an error if its node is on the bus already.
+ */
+bool signal_bus_add(SignalBus *bus, SignalPort *port, Error **errp);
+
+/** signal_bus_remove - take a port off; others see it go down */
+void signal_bus_remove(SignalPort *port);
+
+/** signal_bus_changed - tell those who see @port that its fields changed */
+void signal_bus_changed(SignalPort *port);
+
+/** signal_bus_find - the port of @node as @from sees it, or NULL */
+SignalPort *signal_bus_find(SignalBus *bus, uint16_t from, uint16_t node);
+
+/**
+ * signal_bus_next - ports that @from sees, without its own
+ * @port: the one before, or NULL to begin
+ *
+ * Returns: the next one in the order of node numbers, or NULL.
+ */
+SignalPort *signal_bus_next(SignalBus *bus, uint16_t from, SignalPort *port);
+
+/** signal_bus_cancel - make all ports forget @call */
+void signal_bus_cancel(SignalBus *bus, SignalCall *call);
+
+/** signal_bus_nonce - the number that stands for this QEMU */
+uint64_t signal_bus_nonce(void);
+
+/**
+ * signal_call_done - a part of a request that took its time is done
+ * @call: forgotten by the caller; it may be freed
+ */
+void signal_call_done(SignalCall *call, const SignalResult *part);
+
+#endif

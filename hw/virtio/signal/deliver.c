@@ -1,0 +1,345 @@
+/*
+ * virtio-signal: events on their way to a target
+ *
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ */
+
+#include "qemu/osdep.h"
+#include "qemu/bitops.h"
+#include "qemu/bswap.h"
+#include "bus.h"
+#include "deliver.h"
+#include "trace.h"
+
+static unsigned target_number(const SignalTarget *t)
+{
+    return t - t->dev->targets;
+}
+
+static SignalEvent *target_entry(SignalTarget *t, unsigned i)
+{
+    return &t->backlog[(t->first + i) % t->depth];
+}
+
+void signal_target_init(SignalTarget *t, VirtIOSignal *dev, VirtQueue *vq)
+{
+    t->dev = dev;
+    t->vq = vq;
+    t->depth = dev->conf.backlog;
+    t->backlog = g_new0(SignalEvent, t->depth);
+    signal_target_reset(t);
+}
+
+void signal_target_cleanup(SignalTarget *t)
+{
+    g_clear_pointer(&t->backlog, g_free);
+}
+
+void signal_target_reset(SignalTarget *t)
+{
+    t->seq = t->lost = 0;
+    t->first = t->count = 0;
+    t->accept = SIGNAL_CLASSES_EVENT | SIGNAL_CLASSES_DEVICE;
+}
+
+bool signal_target_started(const SignalTarget *t)
+{
+    VirtIODevice *vdev = VIRTIO_DEVICE(t->dev);
+
+    return (vdev->status & VIRTIO_CONFIG_S_DRIVER_OK) && !vdev->broken &&
+           virtio_queue_ready(t->vq);
+}
+
+bool signal_target_loaded(const SignalTarget *t)
+{
+    if (t->first >= t->depth || t->count > t->depth) {
+        return false;
+    }
+    for (unsigned i = 0; i < t->count; i++) {
+        const SignalEvent *ev = target_entry((SignalTarget *)t, i);
+
+        if (ev->class_id >= VIRTIO_SIGNAL_CLASS_COUNT) {
+            return false;
+        }
+    }
+    return true;
+}
+
+/* The event to write next; OVERFLOW comes when all before it was written. */
+static bool target_peek(SignalTarget *t, SignalEvent *ev)
+{
+    if (t->count) {
+        *ev = *target_entry(t, 0);
+        return true;
+    }
+    *ev = (SignalEvent) {
+        .class_id = VIRTIO_SIGNAL_CLASS_OVERFLOW,
+        .src_node = t->dev->conf.node,
+        .src_target = VIRTIO_SIGNAL_TARGET_NODE,
+        .count = t->lost,
+    };
+    return t->lost;
+}
+
+static void target_pop(SignalTarget *t)
+{
+    if (t->count) {
+        t->first = (t->first + 1) % t->depth;
+        t->count--;
+    } else {
+        t->lost = 0;
+    }
+}
+
+/* Returns false if the buffer is not one that an event can be written to. */
+static bool target_write(SignalTarget *t, VirtQueueElement *elem,
+                         const SignalEvent *ev)
+{
+    VirtIODevice *vdev = VIRTIO_DEVICE(t->dev);
+    struct virtio_signal_event wire = {
+        .class_id = cpu_to_le16(ev->class_id),
+        .signal = cpu_to_le16(ev->signal),
+        .src_node = cpu_to_le16(ev->src_node),
+        .src_target = cpu_to_le16(ev->src_target),
+        .count = cpu_to_le32(ev->count),
+        .payload = { cpu_to_le64(ev->payload[0]), cpu_to_le64(ev->payload[1]) },
+    };
+
+    if (iov_size(elem->in_sg, elem->in_num) < sizeof(wire) ||
+        !signal_iov_is_ram(elem->in_sg, elem->in_num)) {
+        virtio_error(vdev, "%s: the event queue of target %u has a buffer "
+                     "without %zu writable bytes of RAM", t->dev->name,
+                     target_number(t), sizeof(wire));
+        virtqueue_detach_element(t->vq, elem, 0);
+        return false;
+    }
+    if (ev->class_id == VIRTIO_SIGNAL_CLASS_OVERFLOW) {
+        t->seq += ev->count;
+    }
+    trace_virtio_signal_event(t->dev->name, target_number(t), ev->class_id,
+                              ev->count, t->seq);
+    wire.seq = cpu_to_le32(t->seq++);
+    iov_from_buf(elem->in_sg, elem->in_num, 0, &wire, sizeof(wire));
+    virtqueue_push(t->vq, elem, sizeof(wire));
+    return true;
+}
+
+void signal_target_flush(SignalTarget *t)
+{
+    VirtIODevice *vdev = VIRTIO_DEVICE(t->dev);
+    bool wrote = false, armed = false;
+    SignalEvent ev;
+
+    if (!vdev->vm_running || !signal_target_started(t)) {
+        return;
+    }
+    while (target_peek(t, &ev)) {
+        VirtQueueElement *elem = virtqueue_pop(t->vq, sizeof(*elem));
+
+        if (!elem) {
+            if (vdev->broken || armed) {
+                break;
+            }
+            /*
+             * Each time anew: with an event index the driver tells of the next
+             * buffer after this one only. One may have come just before.
+             */
+            virtio_queue_set_notification(t->vq, 1);
+            armed = true;
+            continue;
+        }
+        armed = false;
+        if (target_write(t, elem, &ev)) {
+            target_pop(t);
+            wrote = true;
+        }
+        g_free(elem);
+        if (vdev->broken) {
+            return;
+        }
+    }
+    /* Nobody needs to hear of buffers while nothing waits for them. */
+    if (!vdev->broken && !t->count && !t->lost &&
+        virtio_queue_get_notification(t->vq)) {
+        virtio_queue_set_notification(t->vq, 0);
+    }
+    if (wrote) {
+        virtio_notify(vdev, t->vq);
+    }
+}
+
+static bool events_merge(const SignalEvent *a, const SignalEvent *b)
+{
+    if (a->class_id != b->class_id || a->src_node != b->src_node) {
+        return false;
+    }
+    /* Of a node only the latest state matters. */
+    return a->class_id == VIRTIO_SIGNAL_CLASS_PEER ||
+           (a->signal == b->signal && a->src_target == b->src_target);
+}
+
+/* Returns OK with *merged set, or BUSY. */
+static uint16_t target_queue(SignalTarget *t, const SignalEvent *ev,
+                             bool coalesce, bool *merged)
+{
+    *merged = false;
+    for (unsigned i = 0; coalesce && i < t->count; i++) {
+        SignalEvent *old = target_entry(t, i);
+
+        if (events_merge(old, ev)) {
+            uint32_t count = old->count;
+
+            *old = *ev;
+            old->count = count == UINT32_MAX ? count : count + 1;
+            *merged = true;
+            return VIRTIO_SIGNAL_S_OK;
+        }
+    }
+    if (t->count == t->depth) {
+        return VIRTIO_SIGNAL_S_BUSY;
+    }
+    *target_entry(t, t->count) = *ev;
+    t->count++;
+    return VIRTIO_SIGNAL_S_OK;
+}
+
+static void target_post(SignalTarget *t, const SignalEvent *ev, bool coalesce,
+                        SignalResult *res)
+{
+    VirtIOSignalCount *count = &t->dev->count[ev->class_id];
+    uint16_t status;
+    bool merged = false;
+
+    if (!signal_target_started(t)) {
+        status = VIRTIO_SIGNAL_S_NO_TARGET;
+    } else if (!(t->accept & (1u << ev->class_id))) {
+        status = VIRTIO_SIGNAL_S_PERM;
+    } else {
+        status = target_queue(t, ev, coalesce, &merged);
+    }
+    trace_virtio_signal_post(t->dev->name, target_number(t), ev->class_id,
+                             ev->signal, ev->src_node, status, merged);
+    if (status) {
+        signal_result_refuse(res, status, 1);
+        count->dropped++;
+    } else if (merged) {
+        res->coalesced++;
+        count->coalesced++;
+    } else {
+        res->delivered++;
+        count->received++;
+        signal_target_flush(t);
+    }
+}
+
+static SignalTarget *first_started(VirtIOSignal *s, uint32_t accept)
+{
+    for (unsigned i = 0; i < s->conf.targets; i++) {
+        SignalTarget *t = &s->targets[i];
+
+        if (signal_target_started(t) && (t->accept & accept)) {
+            return t;
+        }
+    }
+    return NULL;
+}
+
+static void deliver_unicast(VirtIOSignal *s, const SignalMsg *msg,
+                            const SignalEvent *ev, bool coalesce,
+                            SignalResult *res)
+{
+    SignalTarget *t = NULL;
+
+    if (msg->target == VIRTIO_SIGNAL_TARGET_NODE) {
+        t = first_started(s, 1u << ev->class_id);
+    } else if (msg->target < s->conf.targets) {
+        t = &s->targets[msg->target];
+    }
+    if (t) {
+        target_post(t, ev, coalesce, res);
+    } else {
+        signal_result_refuse(res, VIRTIO_SIGNAL_S_NO_TARGET, 1);
+        s->count[ev->class_id].dropped++;
+    }
+}
+
+static void deliver_mask(VirtIOSignal *s, const SignalMsg *msg,
+                         const SignalEvent *ev, bool coalesce,
+                         SignalResult *res)
+{
+    for (unsigned w = 0; w < msg->mask_words; w++) {
+        uint64_t bits = msg->mask[w];
+
+        for (; bits; bits &= bits - 1) {
+            unsigned target = msg->target + 64 * w + ctz64(bits);
+
+            if (target < s->conf.targets) {
+                target_post(&s->targets[target], ev, coalesce, res);
+            } else {
+                signal_result_refuse(res, VIRTIO_SIGNAL_S_NO_TARGET, 1);
+                s->count[ev->class_id].dropped++;
+            }
+        }
+    }
+}
+
+void signal_deliver(VirtIOSignal *s, uint16_t src_node, const SignalMsg *msg,
+                    SignalResult *res)
+{
+    bool coalesce = msg->class_id == VIRTIO_SIGNAL_CLASS_IRQ ||
+                    (msg->flags & VIRTIO_SIGNAL_FLAG_COALESCE);
+    SignalEvent ev = {
+        .class_id = msg->class_id,
+        .signal = msg->signal,
+        .src_node = src_node,
+        .src_target = msg->src_target,
+        .count = 1,
+        .payload = { msg->payload[0], msg->payload[1] },
+    };
+    uint32_t before = res->refused;
+
+    switch (msg->mode) {
+    case VIRTIO_SIGNAL_MODE_UNICAST:
+        deliver_unicast(s, msg, &ev, coalesce, res);
+        break;
+    case VIRTIO_SIGNAL_MODE_MASK:
+        deliver_mask(s, msg, &ev, coalesce, res);
+        break;
+    default:
+        for (unsigned i = 0; i < s->conf.targets; i++) {
+            bool self = msg->mode == VIRTIO_SIGNAL_MODE_ALL_BUT_SELF &&
+                        src_node == s->conf.node && i == msg->src_target;
+
+            if (!self && signal_target_started(&s->targets[i])) {
+                target_post(&s->targets[i], &ev, coalesce, res);
+            }
+        }
+        if (!res->delivered && !res->coalesced && res->refused == before) {
+            signal_result_refuse(res, VIRTIO_SIGNAL_S_NO_TARGET, 0);
+        }
+        break;
+    }
+}
+
+void signal_deliver_peer(VirtIOSignal *s, const SignalPort *peer)
+{
+    SignalTarget *t = first_started(s, SIGNAL_BIT(PEER));
+    SignalEvent ev = {
+        .class_id = VIRTIO_SIGNAL_CLASS_PEER,
+        .signal = peer->state,
+        .src_node = peer->node,
+        .src_target = VIRTIO_SIGNAL_TARGET_NODE,
+        .count = 1,
+        .payload = { peer->num_targets, peer->nonce },
+    };
+    SignalResult res = { };
+
+    if (!t) {
+        return;     /* A driver that starts asks for the peers. */
+    }
+    target_post(t, &ev, true, &res);
+    if (res.reason == VIRTIO_SIGNAL_S_BUSY) {
+        t->lost += t->lost < UINT32_MAX;
+        s->lost++;
+    }
+}

@@ -1,0 +1,274 @@
+/*
+ * virtio-signal: the signal-link object
+ *
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ */
+
+#include "qemu/osdep.h"
+#include "qapi/error.h"
+#include "qapi/visitor.h"
+#include "qemu/module.h"
+#include "qom/object_interfaces.h"
+#include "link.h"
+
+#define CREDITS_DEFAULT 64
+
+static void link_event(void *opaque, QEMUChrEvent event)
+{
+    SignalLink *l = opaque;
+
+    if (event == CHR_EVENT_OPENED) {
+        signal_link_closed(l);
+        signal_link_opened(l);
+    } else if (event == CHR_EVENT_CLOSED) {
+        signal_link_closed(l);
+    }
+}
+
+static void link_close_bh(void *opaque)
+{
+    SignalLink *l = opaque;
+
+    qemu_chr_fe_disconnect(&l->chr);
+    /* Not every chardev can be disconnected; to us it is closed. */
+    signal_link_closed(l);
+}
+
+static void link_vm_change(void *opaque, bool running, RunState state)
+{
+    SignalLink *l = opaque;
+
+    if (running) {
+        l->paused = false;
+    }
+}
+
+static void link_complete(UserCreatable *uc, Error **errp)
+{
+    SignalLink *l = SIGNAL_LINK(uc);
+    Chardev *chr;
+
+    if (!l->bus || !l->chardev_id || !l->has_local_node || !l->has_peer_node) {
+        error_setg(errp, "a signal-link needs signal-bus, chardev, local-node "
+                   "and peer-node");
+        return;
+    }
+    if (l->local_node == l->peer_node) {
+        error_setg(errp, "local-node and peer-node are both %u",
+                   l->local_node);
+        return;
+    }
+    if (!l->credits || l->credits > VIRTIO_SIGNAL_LINK_CREDITS_MAX) {
+        error_setg(errp, "credits is %u, it must be between 1 and %d",
+                   l->credits, VIRTIO_SIGNAL_LINK_CREDITS_MAX);
+        return;
+    }
+    chr = qemu_chr_find(l->chardev_id);
+    if (!chr) {
+        error_setg(errp, "chardev '%s' not found", l->chardev_id);
+        return;
+    }
+
+    l->id = g_strdup(object_get_canonical_path_component(OBJECT(l)));
+    l->port = (SignalPort) {
+        .ops = &signal_link_port_ops,
+        .owner = l,
+        .link = l->id,
+        .node = l->peer_node,
+        .seen_by = l->local_node,
+        .state = VIRTIO_SIGNAL_PEER_DOWN,
+    };
+    if (!signal_bus_add(l->bus, &l->port, errp)) {
+        return;
+    }
+    object_ref(OBJECT(l->bus));
+    if (!qemu_chr_fe_init(&l->chr, chr, errp)) {
+        signal_bus_remove(&l->port);
+        object_unref(OBJECT(l->bus));
+        return;
+    }
+    l->complete = true;
+    l->reply_end = g_new0(uint64_t, l->credits);
+    l->out = g_byte_array_new();
+    l->close_bh = qemu_bh_new(link_close_bh, l);
+    l->vmstate = qemu_add_vm_change_state_handler(link_vm_change, l);
+    qemu_chr_fe_set_handlers(&l->chr, signal_link_can_read, signal_link_read,
+                             link_event, NULL, l, NULL, true);
+}
+
+static void link_finalize(Object *obj)
+{
+    SignalLink *l = SIGNAL_LINK(obj);
+
+    if (l->complete) {
+        SignalBus *bus = l->port.bus;
+
+        qemu_chr_fe_deinit(&l->chr, false);
+        signal_link_closed(l);
+        signal_bus_remove(&l->port);
+        object_unref(OBJECT(bus));
+        qemu_bh_delete(l->close_bh);
+        qemu_del_vm_change_state_handler(l->vmstate);
+        g_byte_array_free(l->out, true);
+        g_free(l->reply_end);
+    }
+    g_free(l->port.error);
+    g_free(l->id);
+    g_free(l->chardev_id);
+}
+
+static void link_init(Object *obj)
+{
+    SignalLink *l = SIGNAL_LINK(obj);
+
+    l->accept = SIGNAL_CLASSES_EVENT;
+    l->credits = CREDITS_DEFAULT;
+}
+
+static bool link_settable(SignalLink *l, Error **errp)
+{
+    if (l->complete) {
+        error_setg(errp, "a signal-link cannot be changed, make another one");
+    }
+    return !l->complete;
+}
+
+static char *link_get_chardev(Object *obj, Error **errp)
+{
+    return g_strdup(SIGNAL_LINK(obj)->chardev_id);
+}
+
+static void link_set_chardev(Object *obj, const char *value, Error **errp)
+{
+    SignalLink *l = SIGNAL_LINK(obj);
+
+    if (link_settable(l, errp)) {
+        g_free(l->chardev_id);
+        l->chardev_id = g_strdup(value);
+    }
+}
+
+/* @opaque is the offset of the number in SignalLink. */
+static void link_get_number(Object *obj, Visitor *v, const char *name,
+                            void *opaque, Error **errp)
+{
+    uint16_t *number = (void *)obj + (uintptr_t)opaque;
+
+    visit_type_uint16(v, name, number, errp);
+}
+
+static void link_set_number(Object *obj, Visitor *v, const char *name,
+                            void *opaque, Error **errp)
+{
+    SignalLink *l = SIGNAL_LINK(obj);
+    uint16_t *number = (void *)obj + (uintptr_t)opaque;
+
+    if (link_settable(l, errp) && visit_type_uint16(v, name, number, errp)) {
+        l->has_local_node |= number == &l->local_node;
+        l->has_peer_node |= number == &l->peer_node;
+    }
+}
+
+/* @opaque is the class. */
+static void link_get_accept(Object *obj, Visitor *v, const char *name,
+                            void *opaque, Error **errp)
+{
+    bool value = SIGNAL_LINK(obj)->accept & (1u << (uintptr_t)opaque);
+
+    visit_type_bool(v, name, &value, errp);
+}
+
+static void link_set_accept(Object *obj, Visitor *v, const char *name,
+                            void *opaque, Error **errp)
+{
+    SignalLink *l = SIGNAL_LINK(obj);
+    uint32_t bit = 1u << (uintptr_t)opaque;
+    bool value;
+
+    if (link_settable(l, errp) && visit_type_bool(v, name, &value, errp)) {
+        l->accept = value ? l->accept | bit : l->accept & ~bit;
+    }
+}
+
+static int link_get_kill_action(Object *obj, Error **errp)
+{
+    return SIGNAL_LINK(obj)->kill_action;
+}
+
+static void link_set_kill_action(Object *obj, int value, Error **errp)
+{
+    SignalLink *l = SIGNAL_LINK(obj);
+
+    if (link_settable(l, errp)) {
+        l->kill_action = value;
+    }
+}
+
+static void link_check_bus(const Object *obj, const char *name, Object *val,
+                           Error **errp)
+{
+    link_settable(SIGNAL_LINK(obj), errp);
+}
+
+static void link_class_init(ObjectClass *klass, void *data)
+{
+    static const struct {
+        const char *name;
+        unsigned class_id;
+    } accept[] = {
+        { "accept-irq", VIRTIO_SIGNAL_CLASS_IRQ },
+        { "accept-doorbell", VIRTIO_SIGNAL_CLASS_DOORBELL },
+        { "accept-boot", VIRTIO_SIGNAL_CLASS_BOOT },
+        { "accept-reset", VIRTIO_SIGNAL_CLASS_RESET },
+        { "accept-stop", VIRTIO_SIGNAL_CLASS_STOP },
+        { "accept-kill", VIRTIO_SIGNAL_CLASS_KILL },
+    };
+    static const struct {
+        const char *name;
+        size_t offset;
+    } numbers[] = {
+        { "local-node", offsetof(SignalLink, local_node) },
+        { "peer-node", offsetof(SignalLink, peer_node) },
+        { "credits", offsetof(SignalLink, credits) },
+    };
+
+    USER_CREATABLE_CLASS(klass)->complete = link_complete;
+    object_class_property_add_link(klass, "signal-bus", TYPE_SIGNAL_BUS,
+                                   offsetof(SignalLink, bus), link_check_bus,
+                                   OBJ_PROP_LINK_STRONG);
+    object_class_property_add_str(klass, "chardev", link_get_chardev,
+                                  link_set_chardev);
+    object_class_property_add_enum(klass, "kill-action", "SignalKillAction",
+                                   &SignalKillAction_lookup,
+                                   link_get_kill_action, link_set_kill_action);
+    for (size_t i = 0; i < ARRAY_SIZE(accept); i++) {
+        object_class_property_add(klass, accept[i].name, "bool",
+                                  link_get_accept, link_set_accept, NULL,
+                                  (void *)(uintptr_t)accept[i].class_id);
+    }
+    for (size_t i = 0; i < ARRAY_SIZE(numbers); i++) {
+        object_class_property_add(klass, numbers[i].name, "uint16",
+                                  link_get_number, link_set_number, NULL,
+                                  (void *)numbers[i].offset);
+    }
+}
+
+static const TypeInfo link_info = {
+    .name = TYPE_SIGNAL_LINK,
+    .parent = TYPE_OBJECT,
+    .instance_size = sizeof(SignalLink),
+    .instance_init = link_init,
+    .instance_finalize = link_finalize,
+    .class_init = link_class_init,
+    .interfaces = (InterfaceInfo[]) {
+        { TYPE_USER_CREATABLE },
+        { }
+    },
+};
+
+static void link_register_types(void)
+{
+    type_register_static(&link_info);
+}
+
+type_init(link_register_types)

@@ -1,0 +1,53 @@
+/*
+ * virtio-signal: the human monitor's view
+ *
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ */
+
+#include "qemu/osdep.h"
+#include "monitor/hmp.h"
+#include "monitor/monitor.h"
+#include "qapi/qapi-commands-virtio-signal.h"
+
+static void print_device(Monitor *mon, const VirtioSignalInfo *info)
+{
+    monitor_printf(mon, "%s\n  node %u, %u of %u targets started, backlog %u, "
+                   "lost %" PRIu64 ", malformed %" PRIu64 "\n", info->path,
+                   info->node, info->targets_started, info->targets,
+                   info->backlog, info->lost, info->malformed);
+    for (VirtioSignalClassList *c = info->classes; c; c = c->next) {
+        monitor_printf(mon, "  %s: sent %" PRIu64 ", refused %" PRIu64
+                       ", received %" PRIu64 ", coalesced %" PRIu64
+                       ", dropped %" PRIu64 "\n", c->value->name,
+                       c->value->sent, c->value->refused, c->value->received,
+                       c->value->coalesced, c->value->dropped);
+    }
+    for (VirtioSignalPeerList *p = info->peers; p; p = p->next) {
+        const VirtioSignalPeer *peer = p->value;
+
+        monitor_printf(mon, "  node %u%s%s: %s, %u targets, outstanding %u",
+                       peer->node, peer->link ? " by link " : "",
+                       peer->link ?: "",
+                       VirtioSignalPeerState_str(peer->state), peer->targets,
+                       peer->outstanding);
+        if (peer->link) {
+            monitor_printf(mon, ", bad frames %" PRIu64 ", denied %" PRIu64,
+                           peer->bad_frames, peer->denied);
+        }
+        monitor_printf(mon, "%s%s\n", peer->error ? ", last error: " : "",
+                       peer->error ?: "");
+    }
+}
+
+void hmp_virtio_signal(Monitor *mon, const QDict *qdict)
+{
+    VirtioSignalInfoList *list = qmp_x_query_virtio_signal(NULL);
+
+    if (!list) {
+        monitor_printf(mon, "No virtio-signal devices\n");
+    }
+    for (VirtioSignalInfoList *l = list; l; l = l->next) {
+        print_device(mon, l->value);
+    }
+    qapi_free_VirtioSignalInfoList(list);
+}

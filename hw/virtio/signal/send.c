@@ -1,0 +1,242 @@
+/*
+ * virtio-signal: send queues
+ *
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ */
+
+#include "qemu/osdep.h"
+#include "deliver.h"
+#include "send.h"
+#include "trace.h"
+
+/* After this many requests the rest of the event loop has its turn. */
+#define PASS_REQUESTS 256
+
+static void call_reply(VirtIOSignal *s, VirtQueue *vq, VirtQueueElement *elem,
+                       uint16_t class_id, const SignalResult *res)
+{
+    VirtIODevice *vdev = VIRTIO_DEVICE(s);
+    struct virtio_signal_reply reply;
+
+    signal_result_encode(res, &reply);
+    trace_virtio_signal_reply(s->name, le16_to_cpu(reply.status),
+                              res->delivered, res->coalesced, res->refused);
+    if (class_id < VIRTIO_SIGNAL_CLASS_COUNT) {
+        s->count[class_id].sent += res->delivered + res->coalesced;
+        s->count[class_id].refused += res->refused;
+    }
+    if (vdev->broken) {
+        virtqueue_detach_element(vq, elem, 0);
+        return;
+    }
+    iov_from_buf(elem->in_sg, elem->in_num, 0, &reply, sizeof(reply));
+    virtqueue_push(vq, elem, sizeof(reply));
+    virtio_notify(vdev, vq);
+}
+
+static void call_free(SignalCall *call)
+{
+    QTAILQ_REMOVE(&call->dev->calls, call, next);
+    g_free(call->elem);
+    g_free(call);
+}
+
+void signal_call_done(SignalCall *call, const SignalResult *part)
+{
+    signal_result_add(&call->result, part);
+    if (--call->waiting == 0) {
+        call_reply(call->dev, call->vq, call->elem, call->class_id,
+                   &call->result);
+        call_free(call);
+    }
+}
+
+void signal_send_finish(VirtIOSignal *s)
+{
+    SignalCall *call, *next;
+
+    QTAILQ_FOREACH_SAFE(call, &s->calls, next, next) {
+        signal_bus_cancel(s->conf.bus, call);
+        signal_result_refuse(&call->result, VIRTIO_SIGNAL_S_AGAIN,
+                             call->waiting);
+        call_reply(s, call->vq, call->elem, call->class_id, &call->result);
+        call_free(call);
+    }
+}
+
+void signal_send_drop(VirtIOSignal *s, VirtQueue *vq)
+{
+    SignalCall *call, *next;
+
+    QTAILQ_FOREACH_SAFE(call, &s->calls, next, next) {
+        if (!vq || call->vq == vq) {
+            signal_bus_cancel(s->conf.bus, call);
+            virtqueue_detach_element(call->vq, call->elem, 0);
+            call_free(call);
+        }
+    }
+}
+
+/* What the driver may do at all; OK, or why it may not. */
+static uint16_t send_check(VirtIOSignal *s, const SignalMsg *msg)
+{
+    VirtIODevice *vdev = VIRTIO_DEVICE(s);
+    uint32_t bit = 1u << msg->class_id;
+
+    if (bit & SIGNAL_CLASSES_DEVICE) {
+        return VIRTIO_SIGNAL_S_INVAL;
+    }
+    if (!(bit & (SIGNAL_CLASSES_EVENT | SIGNAL_CLASSES_LIFECYCLE))) {
+        return VIRTIO_SIGNAL_S_UNSUPP;
+    }
+    if (msg->mode == VIRTIO_SIGNAL_MODE_MASK &&
+        !virtio_vdev_has_feature(vdev, VIRTIO_SIGNAL_F_MASK)) {
+        return VIRTIO_SIGNAL_S_INVAL;
+    }
+    if (msg->src_target >= s->conf.targets &&
+        msg->src_target != VIRTIO_SIGNAL_TARGET_NODE) {
+        return VIRTIO_SIGNAL_S_INVAL;
+    }
+    if (!(bit & s->conf.send_classes)) {
+        return VIRTIO_SIGNAL_S_PERM;
+    }
+    if ((bit & SIGNAL_CLASSES_LIFECYCLE) &&
+        !virtio_vdev_has_feature(vdev, VIRTIO_SIGNAL_F_LIFECYCLE)) {
+        return VIRTIO_SIGNAL_S_INVAL;
+    }
+    return VIRTIO_SIGNAL_S_OK;
+}
+
+static void send_to_port(SignalPort *port, const SignalMsg *msg,
+                         SignalCall *call)
+{
+    VirtIOSignal *s = call->dev;
+    SignalResult part = { };
+
+    call->waiting++;
+    if (port->ops->submit(port, s->conf.node, msg, call, &part)) {
+        call->waiting--;
+        signal_result_add(&call->result, &part);
+    }
+}
+
+/* Add the request to the results of @call, which may have to wait then. */
+static void send_route(SignalCall *call, const SignalMsg *msg)
+{
+    VirtIOSignal *s = call->dev;
+    bool remote = s->conf.bus &&
+        virtio_vdev_has_feature(VIRTIO_DEVICE(s), VIRTIO_SIGNAL_F_REMOTE);
+    bool all = msg->dst_node == VIRTIO_SIGNAL_NODE_ALL;
+    SignalPort *port = NULL;
+    SignalResult part = { };
+
+    if (all || msg->dst_node == s->conf.node) {
+        if (signal_msg_is_lifecycle(msg)) {
+            signal_result_refuse(&part, VIRTIO_SIGNAL_S_UNSUPP, 1);
+        } else {
+            signal_deliver(s, s->conf.node, msg, &part);
+        }
+        signal_result_add(&call->result, &part);
+    }
+    if (all && remote) {
+        while ((port = signal_bus_next(s->conf.bus, s->conf.node, port))) {
+            send_to_port(port, msg, call);
+        }
+    } else if (!all && msg->dst_node != s->conf.node) {
+        if (remote) {
+            port = signal_bus_find(s->conf.bus, s->conf.node, msg->dst_node);
+        }
+        if (port) {
+            send_to_port(port, msg, call);
+        } else {
+            signal_result_refuse(&call->result, VIRTIO_SIGNAL_S_NO_PEER, 1);
+        }
+    }
+}
+
+static void send_request(VirtIOSignal *s, VirtQueue *vq,
+                         VirtQueueElement *elem)
+{
+    uint8_t data[SIGNAL_MSG_MAX];
+    size_t len = iov_size(elem->out_sg, elem->out_num);
+    SignalMsg msg = { .class_id = VIRTIO_SIGNAL_CLASS_COUNT };
+    SignalCall *call = g_new0(SignalCall, 1);
+    uint16_t status = VIRTIO_SIGNAL_S_INVAL;
+
+    *call = (SignalCall) { .dev = s, .vq = vq, .elem = elem };
+    if (len <= sizeof(data)) {
+        iov_to_buf(elem->out_sg, elem->out_num, 0, data, len);
+        if (signal_msg_parse(&msg, data, len)) {
+            trace_virtio_signal_send(s->name, msg.class_id, msg.dst_node,
+                                     msg.mode, msg.target);
+            status = send_check(s, &msg);
+        }
+    }
+    if (status == VIRTIO_SIGNAL_S_INVAL) {
+        s->malformed++;
+    }
+    call->class_id = msg.class_id;
+    QTAILQ_INSERT_TAIL(&s->calls, call, next);
+    /* A part that is done before the last one was asked must not end it. */
+    call->waiting = 1;
+    if (status) {
+        signal_result_refuse(&call->result, status, 1);
+    } else {
+        send_route(call, &msg);
+    }
+    signal_call_done(call, &(SignalResult) { });
+}
+
+/* Returns the number of requests taken, at most @max. */
+static unsigned send_queue(VirtIOSignal *s, VirtQueue *vq, unsigned max)
+{
+    VirtIODevice *vdev = VIRTIO_DEVICE(s);
+    unsigned n;
+
+    for (n = 0; n < max; n++) {
+        VirtQueueElement *elem = virtqueue_pop(vq, sizeof(*elem));
+
+        if (!elem) {
+            break;
+        }
+        if (!signal_iov_is_ram(elem->in_sg, elem->in_num)) {
+            virtio_error(vdev, "%s: a request has a writable buffer outside "
+                         "of RAM", s->name);
+            virtqueue_detach_element(vq, elem, 0);
+            g_free(elem);
+            break;
+        }
+        if (iov_size(elem->in_sg, elem->in_num) <
+            sizeof(struct virtio_signal_reply)) {
+            /* There is no place to answer, so nothing is done. */
+            s->malformed++;
+            virtqueue_push(vq, elem, 0);
+            virtio_notify(vdev, vq);
+            g_free(elem);
+            continue;
+        }
+        send_request(s, vq, elem);
+    }
+    return n;
+}
+
+void signal_send_serve(VirtIOSignal *s)
+{
+    VirtIODevice *vdev = VIRTIO_DEVICE(s);
+    bool more = false;
+
+    if (s->busy || !vdev->vm_running || vdev->broken ||
+        !(vdev->status & VIRTIO_CONFIG_S_DRIVER_OK)) {
+        return;
+    }
+    s->busy = true;
+    for (unsigned i = 0; i < s->conf.sendqs && !vdev->broken; i++) {
+        if (send_queue(s, s->sendqs[i], PASS_REQUESTS) == PASS_REQUESTS) {
+            more = true;
+        }
+    }
+    s->busy = false;
+    if (more) {
+        qemu_bh_schedule(s->bh);
+    }
+}

@@ -1,0 +1,62 @@
+/*
+ * virtio-signal: interrupts and signals to CPUs and between machines
+ *
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ */
+
+#ifndef HW_VIRTIO_VIRTIO_SIGNAL_H
+#define HW_VIRTIO_VIRTIO_SIGNAL_H
+
+#include "hw/virtio/virtio.h"
+#include "qom/object.h"
+#include "standard-headers/linux/virtio_signal.h"
+
+#define TYPE_VIRTIO_SIGNAL "virtio-signal-device"
+OBJECT_DECLARE_SIMPLE_TYPE(VirtIOSignal, VIRTIO_SIGNAL)
+
+typedef struct SignalTarget SignalTarget;
+typedef struct SignalCall SignalCall;
+typedef struct SignalPort SignalPort;
+typedef struct SignalBus SignalBus;
+
+/* What the user sets; constant once the device is realized */
+typedef struct VirtIOSignalConf {
+    uint16_t node;
+    uint16_t targets;       /* 0 until realize: as many as CPUs may be */
+    uint16_t sendqs;
+    uint16_t backlog;       /* events per target */
+    uint32_t send_classes;  /* bit n: the driver may send class n */
+    SignalBus *bus;
+} VirtIOSignalConf;
+
+/* Counters of a class, from realize on; see qapi/virtio-signal.json */
+typedef struct VirtIOSignalCount {
+    uint64_t sent, refused, received, coalesced, dropped;
+} VirtIOSignalCount;
+
+struct VirtIOSignal {
+    VirtIODevice parent_obj;
+
+    VirtIOSignalConf conf;
+    char *name;                 /* for trace events and messages */
+    VirtQueue *ctrlq;
+    VirtQueue **sendqs;         /* conf.sendqs entries */
+    SignalTarget *targets;      /* conf.targets entries */
+    QEMUBH *bh;                 /* goes on with a pass, and after a stop */
+    bool busy;                  /* a pass over send queues is on the stack */
+    QTAILQ_HEAD(, SignalCall) calls;    /* wait for peers */
+    SignalPort *port;           /* this node on the bus */
+    VirtIOSignalCount count[VIRTIO_SIGNAL_CLASS_COUNT];
+    uint64_t malformed, lost;
+};
+
+/** virtio_signal_num_queues - queues of a device with @conf */
+static inline unsigned virtio_signal_num_queues(const VirtIOSignalConf *conf)
+{
+    return VIRTIO_SIGNAL_SENDQ0 + conf->sendqs + conf->targets;
+}
+
+/** virtio_signal_set_targets - one target per CPU if none were asked for */
+void virtio_signal_set_targets(VirtIOSignalConf *conf);
+
+#endif

@@ -1,0 +1,71 @@
+/*
+ * libqos driver of virtio-signal
+ *
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ *
+ * The device appears with a split and with a packed ring, so each test of
+ * "virtio-signal" runs over both.
+ */
+
+#include "qemu/osdep.h"
+#include "../libqtest.h"
+#include "qemu/module.h"
+#include "virtio-signal.h"
+
+static void *signal_pci_get_driver(void *object, const char *interface)
+{
+    QVirtioSignalPCI *dev = object;
+
+    if (g_str_equal(interface, "pci-device")) {
+        return dev->pci_vdev.pdev;
+    }
+    if (g_str_equal(interface, "virtio-signal")) {
+        return &dev->signal;
+    }
+    if (g_str_equal(interface, "virtio")) {
+        return dev->signal.vdev;
+    }
+
+    fprintf(stderr, "virtio-signal-pci does not provide %s\n", interface);
+    g_assert_not_reached();
+}
+
+static void *signal_pci_create(void *pci_bus, QGuestAllocator *alloc,
+                               void *addr)
+{
+    QVirtioSignalPCI *dev = g_new0(QVirtioSignalPCI, 1);
+    QOSGraphObject *obj = &dev->pci_vdev.obj;
+
+    virtio_pci_init(&dev->pci_vdev, pci_bus, addr);
+    dev->signal.vdev = &dev->pci_vdev.vdev;
+    obj->get_driver = signal_pci_get_driver;
+    return obj;
+}
+
+static void register_node(const char *name, const char *options)
+{
+    QPCIAddress addr = { .devfn = QPCI_DEVFN(4, 0) };
+    QOSGraphEdgeOptions opts = { .extra_device_opts = options };
+
+    add_qpci_address(&opts, &addr);
+    if (g_str_equal(name, QVIRTIO_SIGNAL_PCI)) {
+        qos_node_create_driver(name, signal_pci_create);
+    } else {
+        qos_node_create_driver_named(name, QVIRTIO_SIGNAL_PCI,
+                                     signal_pci_create);
+    }
+    qos_node_consumes(name, "pci-bus", &opts);
+    qos_node_produces(name, "pci-device");
+    qos_node_produces(name, "virtio-signal");
+}
+
+static void virtio_signal_register_nodes(void)
+{
+    register_node(QVIRTIO_SIGNAL_PCI, "addr=04.0,id=sig0,targets=4");
+    register_node(QVIRTIO_SIGNAL_PACKED_PCI,
+                  "addr=04.0,id=sig0,targets=4,packed=on");
+    /* the generic virtio tests need one ring format only */
+    qos_node_produces(QVIRTIO_SIGNAL_PCI, "virtio");
+}
+
+libqos_init(virtio_signal_register_nodes);
