@@ -33,7 +33,7 @@ sys.path.insert(0, str(paths.SCRIPTS / "gdb"))
 from vadisgdb import words  # noqa: E402  pylint: disable=wrong-import-position
 
 ROW_MODULES = ("demo_storage", "demo_io", "demo_balloon", "demo_media",
-               "demo_vfio")
+               "demo_vfio", "demo_signal")
 HEAD = ("device", "features negotiated", "what was done", "result", "time")
 WIDTHS = (15, 40, 46, 6, 7)
 # One line for each virtio device on the first bus that has a driver: path,
@@ -81,7 +81,8 @@ class Outcome:
 class Demo:
     """What rows work with: the plan before the start, the guest after.
 
-    ``vm`` is the running VM. The methods a row may call come first.
+    ``vm`` is the running VM, ``kernel`` the name of its kernel. The methods a
+    row may call come first.
     """
 
     def __init__(self, rows, kernel_name, directory, artifacts):
@@ -201,9 +202,18 @@ class Demo:
              paths.SCRIPTS / "vadis/demo_guest.py", paths.SCRIPTS],
             on_output=self._output)
 
+    def _prepare(self):
+        """Let rows load their drivers; a failure is the row's alone."""
+        for outcome in self.outcomes:
+            try:
+                outcome.row.prepare(self)
+            except Failure as err:
+                outcome.failure = outcome.failure or err
+
     def _look(self):
         """Learn where in the guest the devices are, and what driver and
         device agreed on."""
+        self._prepare()
         slots = {f"{pci['slot']:02x}.{pci['function']}": pci["qdev_id"]
                  for bus in self.vm.qmp("query-pci")
                  for pci in bus["devices"]}

@@ -62,6 +62,9 @@ class Row:
         """Add the device and what it needs; before the guest starts."""
         raise NotImplementedError
 
+    def prepare(self, demo):
+        """After each boot: load a driver that the kernel does not have."""
+
     def work(self, demo):
         raise NotImplementedError
 

@@ -103,7 +103,7 @@ class Config:
 
 def virtio(config, device):
     """A -device string with the properties all our virtio devices share."""
-    if not re.match(r"virtio-(?!.*-device\b)(?!.*-bus\b)", device):
+    if not re.match(r"virtio-(?![^,]*-device\b)(?![^,]*-bus\b)", device):
         return device
     extra = [f"packed={'on' if config.packed else 'off'}"]
     extra += [o for o in config.virtio_opts.split(",") if o]

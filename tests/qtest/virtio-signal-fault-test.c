@@ -178,7 +178,7 @@ static void test_noise(void *obj, void *data, QGuestAllocator *alloc)
     SigTest t;
 
     sig_start(&t, obj, alloc, 0);
-    for (unsigned i = 0; i < 3000; i++) {
+    for (unsigned i = 0; i < 1000; i++) {
         unsigned len = g_rand_int_range(rand, 1, sizeof(msg) + 1);
 
         for (unsigned j = 0; j < len; j++) {

@@ -113,7 +113,7 @@ void signal_link_send(SignalLink *l, uint16_t type, const void *body,
 /** signal_link_may_reply - whether the peer has a credit for a request */
 bool signal_link_may_reply(SignalLink *l);
 
-/** signal_link_reply - signal_link_send() of a frame that gives a credit back */
+/** signal_link_reply - send a frame that gives the peer a credit back */
 void signal_link_reply(SignalLink *l, uint16_t type, const void *body,
                        size_t len);
 
@@ -121,6 +121,7 @@ void signal_link_reply(SignalLink *l, uint16_t type, const void *body,
 void signal_link_clear(SignalLink *l);
 
 /** signal_link_fail - the peer broke the protocol: say why, close */
-void signal_link_fail(SignalLink *l, const char *fmt, ...) G_GNUC_PRINTF(2, 3);
+void signal_link_fail(SignalLink *l, const char *fmt, ...)
+    G_GNUC_PRINTF(2, 3);
 
 #endif

@@ -1,0 +1,77 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * /dev/vsignalN: what programs and the driver exchange
+ *
+ * write() takes one struct virtio_signal_req with its mask, sends it and waits.
+ * It fails with the error that stands for the status: EINVAL, ENXIO (no such
+ * target), EHOSTUNREACH (no such node), EPERM, EOPNOTSUPP, EBUSY, EHOSTDOWN,
+ * EAGAIN, EISCONN (not in that state). VSIGNAL_SEND gives the whole reply.
+ *
+ * read() gives whole struct vsignal_record of events since open(), and waits
+ * for one unless O_NONBLOCK is set; poll() tells of them.
+ */
+#ifndef VSIGNAL_ABI_H
+#define VSIGNAL_ABI_H
+
+#include <linux/ioctl.h>
+#include <linux/virtio_signal.h>
+
+/**
+ * struct vsignal_record - an event as it was handled
+ * @event: as the device wrote it, little endian
+ * @target: whose event queue it came from
+ * @cpu: CPU that the handler ran on
+ * @dropped: events before this one for which the file had no room
+ */
+struct vsignal_record {
+	struct virtio_signal_event event;
+	uint16_t target;
+	uint16_t cpu;
+	uint32_t dropped;
+};
+
+#define VSIGNAL_REQ_WORDS (sizeof(struct virtio_signal_req) / 8 + \
+			   VIRTIO_SIGNAL_MASK_WORDS_MAX)
+
+/**
+ * struct vsignal_send - for VSIGNAL_SEND
+ * @req: a struct virtio_signal_req with its mask
+ * @reply: what the device said
+ */
+struct vsignal_send {
+	uint64_t req[VSIGNAL_REQ_WORDS];
+	struct virtio_signal_reply reply;
+};
+
+#define VSIGNAL_PEERS_MAX 64
+
+/**
+ * struct vsignal_peers - for VSIGNAL_PEERS
+ * @first: lowest node number to tell of
+ * @count: entries in @peers, by the driver
+ * @more: nodes beyond those
+ */
+struct vsignal_peers {
+	uint16_t first;
+	uint16_t count;
+	uint32_t more;
+	struct virtio_signal_peer peers[VSIGNAL_PEERS_MAX];
+};
+
+/**
+ * struct vsignal_accept - for VSIGNAL_ACCEPT, see VIRTIO_SIGNAL_CTRL_ACCEPT
+ */
+struct vsignal_accept {
+	uint16_t target;
+	uint16_t reserved;
+	uint32_t classes;
+};
+
+#define VSIGNAL_INFO   _IOR('v', 0xc0, struct virtio_signal_config)
+#define VSIGNAL_SEND   _IOWR('v', 0xc1, struct vsignal_send)
+#define VSIGNAL_PEERS  _IOWR('v', 0xc2, struct vsignal_peers)
+#define VSIGNAL_ACCEPT _IOW('v', 0xc3, struct vsignal_accept)
+/* Bit n: read() gives events of class n; all at first */
+#define VSIGNAL_FILTER _IOW('v', 0xc4, uint32_t)
+
+#endif
