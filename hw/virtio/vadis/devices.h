@@ -16,6 +16,7 @@
 #include "qom/object.h"
 #include "standard-headers/linux/virtio_echo.h"
 #include "standard-headers/linux/virtio_signal.h"
+#include "standard-headers/linux/virtio_vhost_pci.h"
 
 /**
  * vadis_virtio_features - name the device feature bits of an overlay device

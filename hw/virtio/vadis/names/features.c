@@ -29,6 +29,10 @@ static const FeatureName feature_names[] = {
             "There may be other nodes"),
     FEATURE(VIRTIO_ID_SIGNAL, VIRTIO_SIGNAL_F_MASK,
             "Requests with a mask of targets"),
+    FEATURE(VIRTIO_ID_VHOST_PCI, VIRTIO_VHOST_PCI_F_PEER_IOMMU,
+            "Driver understands IOTLB messages of the other VM"),
+    FEATURE(VIRTIO_ID_VHOST_PCI, VIRTIO_VHOST_PCI_F_REGION_OFFSET,
+            "Messages say where regions are in the memory window"),
 };
 
 strList *vadis_virtio_features(uint16_t device_id, uint64_t *bitmap)
