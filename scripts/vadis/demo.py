@@ -33,7 +33,8 @@ sys.path.insert(0, str(paths.SCRIPTS / "gdb"))
 from vadisgdb import words  # noqa: E402  pylint: disable=wrong-import-position
 
 ROW_MODULES = ("demo_storage", "demo_io", "demo_balloon", "demo_media",
-               "demo_vfio", "demo_signal")
+               "demo_vfio", "demo_signal",
+               "demo_vhost_pci")
 HEAD = ("device", "features negotiated", "what was done", "result", "time")
 WIDTHS = (15, 40, 46, 6, 7)
 # One line for each virtio device on the first bus that has a driver: path,
@@ -81,14 +82,16 @@ class Outcome:
 class Demo:
     """What rows work with: the plan before the start, the guest after.
 
-    ``vm`` is the running VM, ``kernel`` the name of its kernel. The methods a
-    row may call come first.
+    ``vm`` is the running VM, ``kernel`` the name of its kernel; ``stack`` takes
+    what a row needs to its end. The methods a row may call come first.
     """
 
     def __init__(self, rows, kernel_name, directory, artifacts):
         self.outcomes = [Outcome(cls()) for cls in rows]
         self.vm = None
         self.kernel = kernel_name
+        self.stack = None
+        self._shared = False
         self._directory = directory
         self._artifacts = artifacts
         self._devices, self._args, self._modules = [], [], []
@@ -124,6 +127,13 @@ class Demo:
     def args(self, *args):
         """Add QEMU arguments: backends."""
         self._args += args
+
+    def share_memory(self):
+        """Give the guest memory that another process can map."""
+        if not self._shared:
+            self._shared = True
+            self.args("-object", "memory-backend-memfd,id=demo-ram,size=1G,"
+                      "share=on", "-machine", "memory-backend=demo-ram")
 
     def modules(self, *names):
         """Load modules beside those of the devices' drivers."""
@@ -271,9 +281,10 @@ class Demo:
 
     def run(self, log):
         """Do it all; what became of each row is in ``outcomes``."""
-        for outcome in self.outcomes:
-            outcome.row.plan(self)
         with contextlib.ExitStack() as stack:
+            self.stack = stack
+            for outcome in self.outcomes:
+                outcome.row.plan(self)
             with progress.step(f"booting Debian's kernel {self.kernel} with "
                                f"{len(self._devices)} devices"):
                 self.vm = stack.enter_context(VM(

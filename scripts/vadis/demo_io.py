@@ -270,10 +270,13 @@ class Balloon(Row):
 
 
 def resident(pid):
-    """Bytes of anonymous memory, guest RAM among it, a process occupies."""
+    """Bytes of memory, guest RAM among it, a process occupies.
+
+    Guest RAM is anonymous, or shared if another process maps it too.
+    """
     with open(f"/proc/{pid}/status", encoding="ascii") as status:
-        return int(re.search(r"^RssAnon:\s+(\d+) kB", status.read(),
-                             re.M).group(1)) << 10
+        return sum(int(kib) << 10 for kib in re.findall(
+            r"^Rss(?:Anon|Shmem):\s+(\d+) kB", status.read(), re.M))
 
 
 # NIST SP 800-38A, F.2.1: CBC-AES128.Encrypt.

@@ -1,0 +1,49 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The row for vhost-pci: the demo's guest has a disk that another VM serves."""
+
+from . import demo_storage
+from .demo_row import PATIENCE, expect, row, size
+
+
+@row
+class VhostPci(demo_storage.Disk):
+    """VM A is the demo's guest, VM B is started for this row."""
+    name = "vhost-pci"
+    blocks = "/block/*"
+
+    def plan(self, demo):
+        # Loaded late: the guest loads this file too.
+        from . import programs
+        from .vm import VM
+        path = demo.path("vhost-pci")
+        # A's other devices may have memory of files that are not sealed.
+        self.server = demo.stack.enter_context(VM(
+            name="demo-b", root="initramfs", memory="384M",
+            modules=["uio_pci_generic"],
+            files={"vhost-pci-blk": programs.vhost_pci_blk()},
+            args=["-chardev", "socket,id=vp,server=on,wait=off,path=" +
+                  demo.escape(path), "-device",
+                  "vhost-pci,id=vp0,addr=0x10,chardev=vp,require-sealed=off"]))
+        self.program = self.server.popen(
+            ["/vhost-pci-blk", "--device", "0000:00:10.0", "--size",
+             str(demo_storage.DISK)])
+        self.server.wait(lambda: b"waiting" in self.program.stdout or
+                         self.program.done, PATIENCE, "the program in VM B")
+        expect(not self.program.done, self.program.stderr.decode())
+        demo.share_memory()
+        demo.args("-chardev", f"socket,id=vp,path={demo.escape(path)}")
+        demo.modules("virtio_blk")
+        demo.device(self, "vhost-user-blk-pci,chardev=vp,packed=on")
+
+    def counter(self, name):
+        return self.server.qmp("qom-get", property=name,
+                               path="/machine/peripheral/vp0/virtio-backend")
+
+    def work(self, demo):
+        calls = self.counter("calls")
+        self.sum = demo.call(demo_storage.write_random, pattern=demo.sysfs(
+            self) + self.blocks, amount=demo_storage.AMOUNT,
+            offset=demo_storage.OFFSET)
+        expect(self.counter("calls") > calls, "VM B never called")
+        return (f"VM B served VM A's disk: wrote {size(demo_storage.AMOUNT)} "
+                "of random data, flushed")
