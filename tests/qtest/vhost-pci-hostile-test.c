@@ -508,6 +508,29 @@ static void small_receive_buffers(void)
     qvp_stop(t);
 }
 
+/* A asks for an acknowledgement and has closed before it can be sent. */
+static void gone_before_the_answer(void)
+{
+    static const struct vhost_pci_region region = { 0, MIB, UADDR, 0 };
+    QVhostPCI *t = qvp_start("");
+    unsigned files = open_files(t);
+    int fd = qvp_memfd(MIB, 7);
+    QVPMessage msg;
+
+    for (unsigned i = 0; i < 50; i++) {
+        qvp_negotiate(t, 0);
+        send_table(t, &region, 1, &fd);
+        qvp_disconnect(t);
+        qvp_wait_error(t, VIRTIO_VHOST_PCI_E_CLOSED);
+        g_assert_cmpuint(open_files(t), ==, files);
+        while (qvp_rx_any(t, &msg)) {
+            continue;
+        }
+    }
+    close(fd);
+    qvp_stop(t);
+}
+
 static void many_connections(void)
 {
     static const struct vhost_pci_region region = { 0, MIB, UADDR, 0 };
@@ -547,6 +570,8 @@ int main(int argc, char **argv)
                    memory_is_acknowledged_without_the_driver);
     qtest_add_func("vhost-pci/bad_answers", bad_answers);
     qtest_add_func("vhost-pci/small_receive_buffers", small_receive_buffers);
+    qtest_add_func("vhost-pci/gone_before_the_answer",
+                   gone_before_the_answer);
     qtest_add_func("vhost-pci/many_connections", many_connections);
     return g_test_run();
 }

@@ -70,13 +70,13 @@ static void next_message(VhostPCI *s)
     qemu_chr_fe_accept_input(&s->chr);
 }
 
-static void warn(VhostPCI *s, Error *err)
+static void warn(VhostPCI *s, const char *what, Error *err)
 {
     int64_t now = qemu_clock_get_ms(QEMU_CLOCK_REALTIME);
 
     if (!s->warned_ms || now - s->warned_ms >= WARN_INTERVAL_MS) {
         s->warned_ms = now;
-        error_prepend(&err, "%s: connection closed: ", s->name);
+        error_prepend(&err, "%s: %s: ", s->name, what);
         warn_report_err(err);
     } else {
         error_free(err);
@@ -94,7 +94,7 @@ void vp_connection_drop(VhostPCI *s, unsigned code, Error *err)
     s->dropping = true;
     trace_vhost_pci_drop(s->name, code, err ? error_get_pretty(err) : "");
     if (err) {
-        warn(s, err);
+        warn(s, "connection closed", err);
     }
 
     vp_window_clear(&s->window);
@@ -124,12 +124,15 @@ void vp_connection_drop(VhostPCI *s, unsigned code, Error *err)
 
 static gboolean tx_ready(void *chan, GIOCondition cond, void *opaque);
 
-/* Send what the socket takes; the rest later */
+/* Send what the socket takes; the rest later. May find A gone: CLOSED. */
 static void tx_flush(VhostPCI *s)
 {
     VPConnection *c = &s->conn;
     int n = qemu_chr_fe_write(&s->chr, c->tx + c->tx_at, c->tx_len - c->tx_at);
 
+    if (c->state != VP_UP) {
+        return;
+    }
     if (n > 0) {
         c->tx_at += n;
     }
@@ -237,7 +240,7 @@ static void dispatch(VhostPCI *s)
             vp_connection_drop(s, code, err);
             return;
         }
-        warn(s, err);
+        warn(s, "refused", err);
         refused = true;
     }
     c->msg.hdr.flags = VHOST_PCI_MSG_VERSION;
@@ -247,6 +250,9 @@ static void dispatch(VhostPCI *s)
 
         if (ack) {
             send_reply(s, c->msg.hdr.request, &answer, sizeof(answer));
+            if (c->state != VP_UP) {
+                return;         /* A did not wait for it */
+            }
         } else if (refused) {
             error_setg(&err, "%s cannot be done", rule->name);
             vp_connection_drop(s, VIRTIO_VHOST_PCI_E_NO_ROOM, err);
@@ -456,7 +462,9 @@ static bool from_driver(VhostPCI *s, VPMessage *msg, size_t len)
     }
     limit_reply(s, msg);
     send_reply(s, msg->hdr.request, msg->payload, msg->hdr.size);
-    next_message(s);
+    if (c->state == VP_UP) {
+        next_message(s);
+    }
     return true;
 }
 
