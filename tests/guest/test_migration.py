@@ -2,7 +2,7 @@
 """Snapshots and live migration while the guest writes, checks and sends.
 
 The guest is an initramfs alone, because a mounted 9p file system blocks
-migration, and so does upstream's virtio-crypto. Its disks are qcow2. The load
+migration, and so does virtio-crypto. Its disks are qcow2. The load
 keeps a record in guest memory of what each block must hold, so memory and
 disk must move together or a later read shows it.
 """

@@ -1,0 +1,83 @@
+/*
+ * virtio-crypto: serving a queue
+ *
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ */
+
+#include "qemu/osdep.h"
+#include "exec/memory.h"
+#include "state.h"
+
+/* A pass that did this much gives way to the rest of the event loop. */
+#define PASS_REQUESTS 256
+#define PASS_BYTES (4 * MiB)
+
+static bool may_serve(VirtIOCryptoState *s)
+{
+    VirtIODevice *vdev = VIRTIO_DEVICE(s->dev);
+
+    return vdev->vm_running && (vdev->status & VIRTIO_CONFIG_S_DRIVER_OK);
+}
+
+bool vcrypto_writes_ram(VCryptoQueue *q, const VirtQueueElement *elem)
+{
+    ram_addr_t offset;
+
+    for (unsigned i = 0; i < elem->in_num; i++) {
+        if (elem->in_sg[i].iov_len &&
+            !memory_region_from_host(elem->in_sg[i].iov_base, &offset)) {
+            virtio_error(VIRTIO_DEVICE(q->state->dev), "%s: queue %u: request "
+                         "%u has a writable buffer outside of RAM",
+                         q->state->name, virtio_get_queue_index(q->vq),
+                         elem->index);
+            return false;
+        }
+    }
+    return true;
+}
+
+void vcrypto_notify(VCryptoQueue *q)
+{
+    if (q->serving) {
+        q->completed = true;
+    } else {
+        virtio_notify(VIRTIO_DEVICE(q->state->dev), q->vq);
+    }
+}
+
+void vcrypto_serve(VCryptoQueue *q, VCryptoNext *next)
+{
+    VirtIOCryptoState *s = q->state;
+    unsigned requests = 0, before;
+    uint64_t bytes = 0;
+    bool first = true, over, more, again;
+
+    if (!may_serve(s)) {
+        return;
+    }
+    q->serving = true;
+    do {
+        before = requests;
+        virtio_queue_set_notification(q->vq, 0);
+        do {
+            over = requests >= PASS_REQUESTS || bytes >= PASS_BYTES ||
+                   s->staged >= VCRYPTO_STAGED_MAX;
+        } while (!over && next(q, &bytes) && ++requests);
+        virtio_queue_set_notification(q->vq, 1);
+        /*
+         * What came while notifications were off brings no kick. A ring that
+         * is not empty and gives out nothing is left alone.
+         */
+        more = !virtio_queue_empty(q->vq);
+        again = more && !over && (requests > before || first);
+        first = false;
+    } while (again);
+    q->serving = false;
+    if (q->completed) {
+        q->completed = false;
+        virtio_notify(VIRTIO_DEVICE(s->dev), q->vq);
+    }
+    if (more && over && s->staged < VCRYPTO_STAGED_MAX) {
+        qemu_bh_schedule(q->bh);
+    }
+}
