@@ -8,6 +8,7 @@ import subprocess
 import threading
 import zlib
 
+from . import demo_crypto
 from .demo_row import (BUSYBOX, PATIENCE, Row, digest, expect, only, row,
                        size)
 from .errors import Failure
@@ -290,7 +291,7 @@ CIPHER = ("7649abac8119b246cee98e9b12e9197d5086cb9b507219ee95db113a917678b2"
 
 @row
 class Crypto(Row):
-    """AES through AF_ALG on the virtio-crypto driver."""
+    """AES through AF_ALG, hashes and AEAD from user space."""
     name = "virtio-crypto"
     driver = "virtio_crypto_aes_cbc"
 
@@ -300,6 +301,7 @@ class Crypto(Row):
         demo.device(self, "virtio-crypto-pci,cryptodev=crypto0")
 
     def work(self, demo):
+        services = demo_crypto.services(demo, demo.sysfs(self))
         before = self.operations(demo)
         module, encrypted, decrypted = demo.call(
             self.cipher, driver=self.driver, key=KEY, iv=IV, plain=PLAIN,
@@ -314,7 +316,7 @@ class Crypto(Row):
         expect(min(done) > 0, f"the device did {done[0]} encryptions and "
                f"{done[1]} decryptions")
         return (f"AES-128-CBC by AF_ALG on {self.driver}: NIST's vector "
-                "both ways")
+                f"both ways; {services}")
 
     @staticmethod
     def operations(demo):

@@ -31,24 +31,31 @@ POWER = ("halt", "poweroff", "reboot")
 LAYOUT = 2
 
 
-def agent():
-    """The compiled agent, static, because an initramfs has no libraries."""
-    sources = sorted(AGENT.glob("*.[ch]"))
-    digest = hashlib.sha256(b"".join(s.read_bytes() for s in sources))
-    binary = paths.cache("agent") / f"vadis-agent-{digest.hexdigest()[:16]}"
+def static_program(name, folder, *libraries):
+    """A program of guest/tools, compiled for any guest: static."""
+    sources = sorted(folder.glob("*.[ch]"))
+    headers = sorted((paths.TOP / "guest/lib").glob("*.h"))
+    digest = hashlib.sha256(b"".join(s.read_bytes()
+                                     for s in sources + headers))
+    binary = paths.cache("agent") / f"{name}-{digest.hexdigest()[:16]}"
     if not binary.is_file():
         new = binary.with_suffix(f".{os.getpid()}")
         compiler = os.environ.get("CC", "gcc").split()
         done = subprocess.run(
             [paths.tool(compiler[0], "gcc"), *compiler[1:], "-Os", "-Wall",
              "-static", "-o", new, *(s for s in sources if s.suffix == ".c"),
-             "-lutil"], capture_output=True, text=True, check=False)
+             *libraries], capture_output=True, text=True, check=False)
         if done.returncode:
-            raise Failure(f"cannot compile {AGENT}: "
+            raise Failure(f"cannot compile {folder}: "
                           f"{done.stderr.strip()[:400]}",
                           "Install gcc and libc6-dev: scripts/install-deps")
         new.rename(binary)
     return binary
+
+
+def agent():
+    """The compiled agent, static, because an initramfs has no libraries."""
+    return static_program("vadis-agent", AGENT, "-lutil")
 
 
 def busybox():
