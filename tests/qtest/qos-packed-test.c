@@ -7,7 +7,8 @@
  * feature because it is offered, and libqos/virtio.c then uses the packed
  * ring, so tests that were written for the split ring cover the packed one.
  *
- * Left out are the tests that choose their ring themselves, those whose
+ * Left out are the tests that choose their ring themselves, by name or by a
+ * device virtio-X-packed-pci beside virtio-X-pci, those whose
  * device side is a vhost-user process that knows only the split ring, and
  * those that do nothing.
  */
@@ -18,11 +19,23 @@
 
 static char *qos_test;
 
-static bool is_wanted(const char *test)
+/* Does the device of @test, virtio-X-pci, have a virtio-X-packed-pci in @list? */
+static bool has_packed_twin(const char *list, const char *test)
+{
+    const char *device = strstr(test, "/virtio-");
+    const char *end = device ? strstr(device, "-pci/") : NULL;
+    g_autofree char *twin = end ? g_strdup_printf(
+        "%.*s-packed-pci/", (int)(end - device), device) : NULL;
+
+    return twin && strstr(list, twin);
+}
+
+static bool is_wanted(const char *list, const char *test)
 {
     return g_str_has_prefix(test, "/") && strstr(test, "/virtio-") &&
-           !strstr(test, "/packed/") && !strstr(test, "/virtio-echo") &&
-           !strstr(test, "/vhost-user") && !g_str_has_suffix(test, "/nop");
+           !strstr(test, "/packed/") && !strstr(test, "-packed-pci/") &&
+           !has_packed_twin(list, test) && !strstr(test, "/vhost-user") &&
+           !g_str_has_suffix(test, "/nop");
 }
 
 /* One test of qos-test, in a process of its own */
@@ -104,7 +117,7 @@ int main(int argc, char **argv)
     for (i = 0; lines[i]; i++) {
         const char *test = lines[i] + strspn(lines[i], "# ");
 
-        if (is_wanted(test)) {
+        if (is_wanted(list, test)) {
             g_test_add_data_func(test, test, run_one);
             wanted++;
         }
