@@ -2,7 +2,7 @@
 """Guests with virtio-signal devices, and links between them."""
 
 from vmtest import VM
-from vadis import guestmodule
+from vadis import guestmodule, guesttool
 
 MODULE, TOOL = "/virtio_signal.ko", "/vsignal"
 
@@ -10,7 +10,7 @@ MODULE, TOOL = "/virtio_signal.ko", "/vsignal"
 def files():
     """The driver and the tool, for the initramfs."""
     return {MODULE[1:]: guestmodule.build("virtio_signal"),
-            TOOL[1:]: guestmodule.tool("vsignal")}
+            TOOL[1:]: guesttool.build("vsignal")}
 
 
 def guest(name, device="virtio-signal-pci,id=sig0", **settings):

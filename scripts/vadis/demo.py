@@ -82,15 +82,15 @@ class Outcome:
 class Demo:
     """What rows work with: the plan before the start, the guest after.
 
-    ``vm`` is the running VM, ``kernel`` the name of its kernel; ``stack`` takes
-    what a row needs to its end. The methods a row may call come first.
+    ``vm`` is the running VM, ``kernel`` the name of its kernel. The methods a
+    row may call come first.
     """
 
     def __init__(self, rows, kernel_name, directory, artifacts):
         self.outcomes = [Outcome(cls()) for cls in rows]
         self.vm = None
         self.kernel = kernel_name
-        self.stack = None
+        self._stack = contextlib.ExitStack()
         self._shared = False
         self._directory = directory
         self._artifacts = artifacts
@@ -139,6 +139,12 @@ class Demo:
         """Load modules beside those of the devices' drivers."""
         self._modules += names
 
+    def machine(self, vm):
+        """Take in a row's own machine; it ends with the demo at the latest."""
+        self._others.append(vm)
+        self._stack.callback(vm.close)
+        return vm
+
     # -- for rows, when they work
 
     def sysfs(self, row):
@@ -159,11 +165,6 @@ class Demo:
         """
         return self.vm.run([demo_row.BUSYBOX, "sh", "-ec", script],
                            timeout=demo_row.PATIENCE, check=True).text
-
-    def machine(self, vm):
-        """Start a row's own machine; it ends with the demo at the latest."""
-        self._others.append(vm)
-        return vm
 
     def saw_features(self, row, bits, device_id):
         """Note what a row's own machine negotiated; ``bits`` as a number."""
@@ -281,13 +282,12 @@ class Demo:
 
     def run(self, log):
         """Do it all; what became of each row is in ``outcomes``."""
-        with contextlib.ExitStack() as stack:
-            self.stack = stack
+        with self._stack:
             for outcome in self.outcomes:
                 outcome.row.plan(self)
             with progress.step(f"booting Debian's kernel {self.kernel} with "
                                f"{len(self._devices)} devices"):
-                self.vm = stack.enter_context(VM(
+                self.vm = self._stack.enter_context(VM(
                     name="demo", kernel=self.kernel, smp=2, reboot=True,
                     memory="1G,slots=1,maxmem=4G", devices=self._devices,
                     args=self._args, modules=self._modules, log=log))

@@ -3,7 +3,7 @@
 
 import re
 
-from . import guestmodule, kernel
+from . import guestmodule, guesttool, kernel
 from .demo_row import BUSYBOX, PATIENCE, Row, expect, row
 from .vm import VM
 
@@ -42,15 +42,14 @@ class Signal(Row):
         demo.shell(f"{BUSYBOX} insmod {self.module()}")
 
     def work(self, demo):
-        tool = guestmodule.tool("vsignal")
+        tool = guesttool.build("vsignal")
         files = {"virtio_signal.ko": self.module(), "vsignal": tool}
-        other = VM(name="second", kernel=self.kernel, root="initramfs",
-                   memory="256M", files=files,
-                   devices=["virtio-signal-pci,signal-bus=signals,"
-                            f"node={THERE}"],
-                   args=["-S", *link_args(demo.escape(self.path), THERE, HERE,
-                                          "reconnect-ms=100",
-                                          ",accept-boot=on")])
+        other = demo.machine(VM(
+            name="second", kernel=self.kernel, root="initramfs",
+            memory="256M", files=files,
+            devices=[f"virtio-signal-pci,signal-bus=signals,node={THERE}"],
+            args=["-S", *link_args(demo.escape(self.path), THERE, HERE,
+                                   "reconnect-ms=100", ",accept-boot=on")]))
         try:
             other.start()
             demo.shell(f"{tool} wait {THERE} up")

@@ -26,7 +26,6 @@ class UserDriver(Row):
         self.file = demo.path(self.device_id)
         with open(self.file, "wb") as image:
             image.truncate(DISK)
-        vfioblk.build()
 
     def work(self, demo):
         with demo.machine(VM(name=self.device_id, kernel=kernel.DEFAULT,

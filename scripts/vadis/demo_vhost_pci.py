@@ -13,17 +13,19 @@ class VhostPci(demo_storage.Disk):
 
     def plan(self, demo):
         # Loaded late: the guest loads this file too.
-        from . import programs
+        from . import guesttool
         from .vm import VM
         path = demo.path("vhost-pci")
         # A's other devices may have memory of files that are not sealed.
-        self.server = demo.stack.enter_context(VM(
+        self.server = demo.machine(VM(
             name="demo-b", root="initramfs", memory="384M",
             modules=["uio_pci_generic"],
-            files={"vhost-pci-blk": programs.vhost_pci_blk()},
+            files={"vhost-pci-blk": guesttool.build("vhost-pci-blk")},
             args=["-chardev", "socket,id=vp,server=on,wait=off,path=" +
                   demo.escape(path), "-device",
                   "vhost-pci,id=vp0,addr=0x10,chardev=vp,require-sealed=off"]))
+        self.server.start()
+        self.server.wait_boot()
         self.program = self.server.popen(
             ["/vhost-pci-blk", "--device", "0000:00:10.0", "--size",
              str(demo_storage.DISK)])

@@ -21,16 +21,20 @@ LINUX = paths.TOP / "guest/linux"
 WIRE = paths.TOP / "include/standard-headers/linux"
 
 
+def names():
+    return sorted(path.name for path in LINUX.iterdir() if path.is_dir())
+
+
 def _fetch_headers(release, suites):
     """The .deb files of a kernel's headers, of the first suite that has
     them."""
     failure = None
     for suite in suites:
         try:
-            main = kernel._fetch(suite, f"linux-headers-{release}")
+            main = kernel.fetch_deb(suite, f"linux-headers-{release}")
             more = re.findall(r"linux-(?:headers|kbuild)-\d[\w.+-]*",
-                              kernel._field(main, "Depends"))
-            return [main] + [kernel._fetch(suite, name) for name in more]
+                              kernel.deb_field(main, "Depends"))
+            return [main] + [kernel.fetch_deb(suite, name) for name in more]
         except Failure as err:
             failure = failure or err
     raise failure
@@ -109,24 +113,4 @@ def build(name, guest=None):
         subprocess.run([paths.tool("strip", "binutils"), "-g", built],
                        check=True)
         os.replace(built, found)
-    return found
-
-
-def tool(name):
-    """Path of guest/tools/NAME/NAME.c as a static program."""
-    source = paths.TOP / "guest/tools" / name / f"{name}.c"
-    abi = sorted(LINUX.glob("*/*_abi.h"))
-    wire = sorted(WIRE.glob("virtio_*.h"))
-    found = paths.cache("tools") / f"{name}-{_sum([source, *abi, *wire])}"
-    if not found.is_file():
-        new = found.with_suffix(f".{os.getpid()}")
-        done = subprocess.run(
-            [paths.tool("gcc", "gcc"), "-O2", "-Wall", "-Wextra", "-Werror",
-             "-D_GNU_SOURCE", "-static", "-idirafter", WIRE.parent,
-             *(f"-I{path}" for path in sorted({p.parent for p in abi})),
-             "-o", new, source], capture_output=True, text=True, check=False)
-        if done.returncode:
-            raise Failure(f"cannot compile {source}",
-                          *done.stderr.strip().splitlines()[-12:])
-        new.rename(found)
     return found

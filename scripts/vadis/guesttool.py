@@ -1,5 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Programs of guest/tools, compiled for a guest."""
+"""Programs of guest/tools, compiled for a guest.
+
+They are static, because an initramfs has no libraries, and kept below
+build/cache by the sum of all they may include.
+"""
 
 import hashlib
 import os
@@ -9,28 +13,48 @@ from . import paths
 from .errors import Failure
 
 TOOLS = paths.TOP / "guest/tools"
-# What the programs include from elsewhere
-SHARED = ("guest/lib", "include/standard-headers/linux")
+# What a program may include from elsewhere, and where from. The kernel's own
+# headers come first: only those it lacks are taken from here.
+HEADERS = ("guest/lib/*.h", "guest/lib/shim/*/*.h", "guest/linux/*/*_abi.h",
+           "hw/virtio/ring/*.h", "include/standard-headers/linux/*.h")
+INCLUDES = ("-I{top}", "-I{top}/guest/lib", "-I{top}/guest/lib/shim",
+            "-I{top}/guest/linux/virtio_signal",
+            "-idirafter{top}/include",
+            "-idirafter{top}/include/standard-headers")
+# What a program has beside the sources in its own directory
+RING_CORE = tuple(f"hw/virtio/ring/{name}.c"
+                  for name in ("chain", "packed", "ring", "split"))
+SOURCES = {"vhost-pci-blk": RING_CORE}
+LIBRARIES = {"agent": ("-lutil",)}
+
+
+def names():
+    return sorted(path.name for path in TOOLS.iterdir() if path.is_dir())
 
 
 def build(name):
-    """Path of the compiled program; static, so that any guest runs it."""
-    sources = sorted((TOOLS / name).glob("*.[ch]"))
-    headers = [h for d in SHARED for h in sorted((paths.TOP / d).glob("*.h"))]
-    digest = hashlib.sha256(b"".join(s.read_bytes()
-                                     for s in sources + headers))
+    """Path of the compiled program guest/tools/NAME."""
+    own = TOOLS / name
+    sources = [*sorted(own.glob("*.c")),
+               *(paths.TOP / path for path in SOURCES.get(name, ()))]
+    headers = [header for pattern in HEADERS
+               for header in sorted(paths.TOP.glob(pattern))]
+    digest = hashlib.sha256()
+    for path in [*sources, *sorted(own.glob("*.h")), *headers]:
+        digest.update(path.read_bytes())
     binary = paths.cache("tools") / f"{name}-{digest.hexdigest()[:16]}"
     if not binary.is_file():
         new = binary.with_suffix(f".{os.getpid()}")
         compiler = os.environ.get("CC", "gcc").split()
         done = subprocess.run(
-            [paths.tool(compiler[0], "gcc"), *compiler[1:], "-O2", "-Wall",
-             "-Werror", "-static", "-o", new,
-             *(s for s in sources if s.suffix == ".c")],
+            [paths.tool(compiler[0], "gcc"), *compiler[1:], "-O2", "-g",
+             "-Wall", "-Werror", "-static",
+             *(flag.format(top=paths.TOP) for flag in INCLUDES),
+             "-o", new, *sources, *LIBRARIES.get(name, ())],
             capture_output=True, text=True, check=False)
         if done.returncode:
-            raise Failure(f"cannot compile {TOOLS / name}: "
-                          f"{done.stderr.strip()[:400]}",
+            raise Failure(f"cannot compile {own}",
+                          *done.stderr.strip().splitlines()[-12:],
                           "Install gcc and libc6-dev: scripts/install-deps")
         new.rename(binary)
     return binary

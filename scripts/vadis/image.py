@@ -8,17 +8,15 @@ second, small archive behind it.
 """
 
 import hashlib
-import os
 import pathlib
 import re
 import shutil
 import subprocess
 
-from . import modules, paths
+from . import guesttool, modules, paths
 from .cpio import Archive
 from .errors import Failure
 
-AGENT = paths.TOP / "guest/tools/agent"
 ROOT_TAG = "vadis.root"
 # cache=loose: the root is read-only, so what the guest saw once stays true.
 # noxattr: overlayfs would ask the host for an attribute on each lookup.
@@ -29,33 +27,6 @@ SHARE_OPTIONS = "trans=virtio,version=9p2000.L,msize=262144,cache=mmap"
 POWER = ("halt", "poweroff", "reboot")
 # Raise it when the archive's layout changes.
 LAYOUT = 2
-
-
-def static_program(name, folder, *libraries):
-    """A program of guest/tools, compiled for any guest: static."""
-    sources = sorted(folder.glob("*.[ch]"))
-    headers = sorted((paths.TOP / "guest/lib").glob("*.h"))
-    digest = hashlib.sha256(b"".join(s.read_bytes()
-                                     for s in sources + headers))
-    binary = paths.cache("agent") / f"{name}-{digest.hexdigest()[:16]}"
-    if not binary.is_file():
-        new = binary.with_suffix(f".{os.getpid()}")
-        compiler = os.environ.get("CC", "gcc").split()
-        done = subprocess.run(
-            [paths.tool(compiler[0], "gcc"), *compiler[1:], "-Os", "-Wall",
-             "-static", "-o", new, *(s for s in sources if s.suffix == ".c"),
-             *libraries], capture_output=True, text=True, check=False)
-        if done.returncode:
-            raise Failure(f"cannot compile {folder}: "
-                          f"{done.stderr.strip()[:400]}",
-                          "Install gcc and libc6-dev: scripts/install-deps")
-        new.rename(binary)
-    return binary
-
-
-def agent():
-    """The compiled agent, static, because an initramfs has no libraries."""
-    return static_program("vadis-agent", AGENT, "-lutil")
 
 
 def busybox():
@@ -90,7 +61,7 @@ def _power_commands(archive):
 def _base(kernel, tree, order):
     archive = Archive()
     archive.device("dev/console", 5, 1)
-    archive.file("init", agent().read_bytes(), 0o755)
+    archive.file("init", guesttool.build("agent").read_bytes(), 0o755)
     archive.file("bin/busybox", busybox().read_bytes(), 0o755)
     applets = subprocess.run([busybox(), "--list"], text=True,
                              capture_output=True, check=True).stdout.split()
@@ -112,7 +83,7 @@ def base(kernel, names):
     tree = modules.Tree(kernel.modules)
     order = tree.order(names)
     key = hashlib.sha256(repr(
-        (LAYOUT, kernel.release, agent().name,
+        (LAYOUT, kernel.release, guesttool.build("agent").name,
          busybox().stat().st_mtime_ns, busybox().stat().st_size,
          [(p, (tree.root / p).stat().st_size,
            (tree.root / p).stat().st_mtime_ns) for p in order])).encode())

@@ -57,7 +57,7 @@ def _sum(path):
     return digest.hexdigest()
 
 
-def _fetch(suite, package):
+def fetch_deb(suite, package):
     """Path of the verified .deb, by scripts/apt-private."""
     done = subprocess.run([paths.SCRIPTS / "apt-private", "deb", suite,
                            package], stdout=subprocess.PIPE,
@@ -69,7 +69,8 @@ def _fetch(suite, package):
     return pathlib.Path(done.stdout.strip().splitlines()[-1])
 
 
-def _field(deb, name):
+def deb_field(deb, name):
+    """A field of a .deb's control data."""
     return subprocess.run(["dpkg-deb", "-f", deb, name], text=True,
                           capture_output=True, check=True).stdout.strip()
 
@@ -86,9 +87,9 @@ def _packages(suite, meta):
         name = wanted.pop()
         if name in found:
             continue
-        found[name] = deb = _fetch(suite, name)
+        found[name] = deb = fetch_deb(suite, name)
         wanted += re.findall(r"linux-(?:image|base|binary|modules)-\d[\w.+-]*",
-                             _field(deb, "Depends"))
+                             deb_field(deb, "Depends"))
     return sorted(found.items())
 
 

@@ -4,17 +4,9 @@
 Shared by the demo and the guest tests.
 """
 
-import hashlib
-import os
-import subprocess
-import tempfile
-
-from . import paths
-from .errors import Failure
+from . import guesttool
 from .machine import escape
 
-SOURCE = paths.TOP / "guest/tools/vfio-blk"
-LIBRARY = paths.TOP / "guest/lib"
 PROGRAM = "/run/vadis/vfio-blk"         # in the guest
 MODULES = ("vfio_iommu_type1", "vfio-pci")
 
@@ -36,29 +28,6 @@ echo $1 > /sys/bus/pci/drivers_probe
 """
 
 
-def build():
-    """The compiled program, static; a path in the cache."""
-    sources = sorted([*SOURCE.glob("*.[ch]"), *LIBRARY.glob("*.h")])
-    digest = hashlib.sha256(b"".join(s.read_bytes() for s in sources))
-    binary = paths.cache("agent") / f"vfio-blk-{digest.hexdigest()[:16]}"
-    if binary.is_file():
-        return binary
-    with tempfile.TemporaryDirectory(dir=binary.parent) as directory:
-        new = f"{directory}/vfio-blk"
-        compiler = os.environ.get("CC", "gcc").split()
-        done = subprocess.run(
-            [paths.tool(compiler[0], "gcc"), *compiler[1:], "-O2", "-Wall",
-             "-static", f"-I{LIBRARY}", "-o", new,
-             *(s for s in sources if s.suffix == ".c")],
-            capture_output=True, text=True, check=False)
-        if done.returncode:
-            raise Failure(f"cannot compile {SOURCE}: "
-                          f"{done.stderr.strip()[:400]}",
-                          "Install gcc and libc6-dev: scripts/install-deps")
-        os.replace(new, binary)
-    return binary
-
-
 def settings(iommu, disk, slot, extra=""):
     """Keyword arguments for a VM with a disk image behind an IOMMU.
 
@@ -74,5 +43,5 @@ def settings(iommu, disk, slot, extra=""):
                  escape(str(disk))],
         "modules": [*MODULES, *modules],
         "append": append,
-        "files": {"vfio-blk": build()},
+        "files": {"vfio-blk": guesttool.build("vfio-blk")},
     }

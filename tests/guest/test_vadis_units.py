@@ -102,7 +102,7 @@ def fake_debian(tmp_path, monkeypatch):
         path.mkdir(parents=True, exist_ok=True)
         return path
 
-    monkeypatch.setattr(kernel, "_fetch", fetch)
+    monkeypatch.setattr(kernel, "fetch_deb", fetch)
     monkeypatch.setattr(paths, "cache", cache)
     return fetched
 
@@ -127,14 +127,14 @@ def test_damaged_kernel_is_made_again(fake_debian, damage):
 
 
 def test_second_source_is_tried(fake_debian, monkeypatch):
-    fetch = kernel._fetch
+    fetch = kernel.fetch_deb
 
     def fail_first(suite, package):
         if suite == kernel.NAMES["6.1"][0][0]:
             raise Failure("not to be had")
         return fetch(suite, package)
 
-    monkeypatch.setattr(kernel, "_fetch", fail_first)
+    monkeypatch.setattr(kernel, "fetch_deb", fail_first)
     assert kernel.get("6.1").release == RELEASE
 
 

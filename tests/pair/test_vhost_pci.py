@@ -10,7 +10,7 @@ import threading
 
 import pytest
 
-from vadis import programs
+from vadis import guesttool
 from vmtest import VM
 
 MIB = 1 << 20
@@ -60,7 +60,7 @@ def on_host(home):
     """The program as an ordinary backend: (socket, its disk's file)."""
     path, disk = f"{home}/sock", f"{home}/disk"
     process = subprocess.Popen(
-        [programs.vhost_pci_blk(), "--vhost-user", path, "--file", disk,
+        [guesttool.build("vhost-pci-blk"), "--vhost-user", path, "--file", disk,
          "--size", str(DISK)], stdout=subprocess.PIPE, text=True)
     assert "waiting" in process.stdout.readline()
     # Its words are few, but a pipe that nobody reads would stop it one day.
@@ -90,7 +90,7 @@ class Backend:
         self.vm = VM(
             name="b", root="initramfs", memory="512M",
             modules=["uio_pci_generic"],
-            files={"vhost-pci-blk": programs.vhost_pci_blk()},
+            files={"vhost-pci-blk": guesttool.build("vhost-pci-blk")},
             args=["-chardev",
                   f"socket,id=vp,path={path},server=on,wait=off",
                   "-device", "vhost-pci,id=vp0,addr=0x10,chardev=vp,"

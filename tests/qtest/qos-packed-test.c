@@ -19,7 +19,7 @@
 
 static char *qos_test;
 
-/* Does the device of @test, virtio-X-pci, have a virtio-X-packed-pci in @list? */
+/* Does @list have a virtio-X-packed-pci for the virtio-X-pci of @test? */
 static bool has_packed_twin(const char *list, const char *test)
 {
     const char *device = strstr(test, "/virtio-");

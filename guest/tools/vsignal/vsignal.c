@@ -16,6 +16,7 @@
  * "mask:HEX". Exit status 1: the device refused; 2: anything else.
  */
 
+#define _GNU_SOURCE
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>

@@ -13,6 +13,7 @@
 #include "exec/memory.h"
 #include "exec/ramblock.h"
 #include "hw/virtio/virtio-access.h"
+#include "hw/virtio/virtio-iov.h"
 #include "migration/vmstate.h"
 #include "qapi/error.h"
 #include "qemu/iov.h"
@@ -146,14 +147,8 @@ malformed:
  */
 static bool usage_can_reply(const VirtQueueElement *e)
 {
-    ram_addr_t offset;
-
-    for (unsigned i = 0; i < e->in_num; i++) {
-        if (!memory_region_from_host(e->in_sg[i].iov_base, &offset)) {
-            return false;
-        }
-    }
-    return iov_size(e->in_sg, e->in_num) >=
+    return virtio_iov_is_ram(e->in_sg, e->in_num) &&
+           iov_size(e->in_sg, e->in_num) >=
            sizeof(struct virtio_balloon_usage_reply);
 }
 

@@ -5,7 +5,7 @@
  */
 
 #include "qemu/osdep.h"
-#include "exec/memory.h"
+#include "hw/virtio/virtio-iov.h"
 #include "state.h"
 
 /* A pass that did this much gives way to the rest of the event loop. */
@@ -21,17 +21,11 @@ static bool may_serve(VirtIOCryptoState *s)
 
 bool vcrypto_writes_ram(VCryptoQueue *q, const VirtQueueElement *elem)
 {
-    ram_addr_t offset;
-
-    for (unsigned i = 0; i < elem->in_num; i++) {
-        if (elem->in_sg[i].iov_len &&
-            !memory_region_from_host(elem->in_sg[i].iov_base, &offset)) {
-            virtio_error(VIRTIO_DEVICE(q->state->dev), "%s: queue %u: request "
-                         "%u has a writable buffer outside of RAM",
-                         q->state->name, virtio_get_queue_index(q->vq),
-                         elem->index);
-            return false;
-        }
+    if (!virtio_iov_is_ram(elem->in_sg, elem->in_num)) {
+        virtio_error(VIRTIO_DEVICE(q->state->dev), "%s: queue %u: request %u "
+                     "has a writable buffer outside of RAM", q->state->name,
+                     virtio_get_queue_index(q->vq), elem->index);
+        return false;
     }
     return true;
 }

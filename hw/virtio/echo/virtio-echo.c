@@ -19,10 +19,10 @@
  */
 
 #include "qemu/osdep.h"
-#include "exec/memory.h"
 #include "hw/qdev-properties.h"
 #include "hw/virtio/virtio-bus.h"
 #include "hw/virtio/virtio-echo.h"
+#include "hw/virtio/virtio-iov.h"
 #include "migration/vmstate.h"
 #include "qapi/error.h"
 #include "qapi/util.h"
@@ -76,18 +76,6 @@ static uint32_t echo_copy(const VirtQueueElement *elem, uint32_t max)
     return done;
 }
 
-static bool echo_writes_ram(const VirtQueueElement *elem)
-{
-    ram_addr_t offset;
-
-    for (unsigned i = 0; i < elem->in_num; i++) {
-        if (!memory_region_from_host(elem->in_sg[i].iov_base, &offset)) {
-            return false;
-        }
-    }
-    return true;
-}
-
 static void echo_complete(VirtIOEchoQueue *q, unsigned n)
 {
     VirtIOEcho *s = q->echo;
@@ -138,7 +126,7 @@ static unsigned echo_batch(VirtIOEchoQueue *q, uint64_t *bytes)
         if (!req) {
             break;
         }
-        if (!echo_writes_ram(&req->elem)) {
+        if (!virtio_iov_is_ram(req->elem.in_sg, req->elem.in_num)) {
             virtio_error(VIRTIO_DEVICE(s), "%s: queue %u: request %u has a "
                          "writable buffer outside of RAM", s->name,
                          echo_queue_index(q), req->elem.index);

@@ -5,6 +5,7 @@
  */
 
 #include "qemu/osdep.h"
+#include "hw/virtio/virtio-iov.h"
 #include "qemu/bswap.h"
 #include "bus.h"
 #include "ctrl.h"
@@ -114,7 +115,7 @@ void signal_ctrl_serve(VirtIOSignal *s)
         if (!elem) {
             return;
         }
-        ram = signal_iov_is_ram(elem->in_sg, elem->in_num);
+        ram = virtio_iov_is_ram(elem->in_sg, elem->in_num);
         if (ram) {
             virtqueue_push(s->ctrlq, elem, ctrl_command(s, elem));
             virtio_notify(vdev, s->ctrlq);

@@ -5,6 +5,7 @@
  */
 
 #include "qemu/osdep.h"
+#include "hw/virtio/virtio-iov.h"
 #include "qemu/bitops.h"
 #include "qemu/bswap.h"
 #include "bus.h"
@@ -106,7 +107,7 @@ static bool target_write(SignalTarget *t, VirtQueueElement *elem,
     };
 
     if (iov_size(elem->in_sg, elem->in_num) < sizeof(wire) ||
-        !signal_iov_is_ram(elem->in_sg, elem->in_num)) {
+        !virtio_iov_is_ram(elem->in_sg, elem->in_num)) {
         virtio_error(vdev, "%s: the event queue of target %u has a buffer "
                      "without %zu writable bytes of RAM", t->dev->name,
                      target_number(t), sizeof(wire));

@@ -5,7 +5,6 @@
  */
 
 #include "qemu/osdep.h"
-#include "exec/memory.h"
 #include "qemu/bswap.h"
 #include "wire.h"
 
@@ -171,16 +170,4 @@ const char *signal_class_name(unsigned class_id)
     };
 
     return class_id < ARRAY_SIZE(names) ? names[class_id] : NULL;
-}
-
-bool signal_iov_is_ram(const struct iovec *iov, unsigned count)
-{
-    ram_addr_t offset;
-
-    for (unsigned i = 0; i < count; i++) {
-        if (!memory_region_from_host(iov[i].iov_base, &offset)) {
-            return false;
-        }
-    }
-    return true;
 }

@@ -93,12 +93,4 @@ bool signal_result_parse(SignalResult *res,
 /** signal_class_name - the class in words, "irq"; NULL for an unknown one */
 const char *signal_class_name(unsigned class_id);
 
-/**
- * signal_iov_is_ram - whether all of @iov, as mapped by the ring, is RAM
- *
- * A driver may give registers as a buffer, of this device even. Writing to
- * them would run their code, a reset for instance, in the middle of ours.
- */
-bool signal_iov_is_ram(const struct iovec *iov, unsigned count);
-
 #endif

@@ -1,5 +1,5 @@
 /*
- * What the ring core needs of QEMU's osdep.h, for builds without QEMU
+ * What hw/virtio/ring needs of QEMU's osdep.h, for builds without QEMU
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
@@ -9,6 +9,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <string.h>
 
 #define likely(x)   __builtin_expect(!!(x), 1)
 #define unlikely(x) __builtin_expect(!!(x), 0)
