@@ -162,7 +162,11 @@ uint32_t cryptodev_akcipher_setup(CryptoDevSession *session,
         break;
     case VIRTIO_CRYPTO_RSA_PKCS1_PADDING:
         opts.u.rsa.padding_alg = QCRYPTO_RSA_PADDING_ALGO_PKCS1;
-        if (!rsa_hash(spec->rsa_hash, &opts.u.rsa.hash_alg)) {
+        /* Encryption and decryption do not look at the hash. */
+        session->no_hash = spec->rsa_hash == VIRTIO_CRYPTO_RSA_NO_HASH;
+        opts.u.rsa.hash_alg = QCRYPTO_HASH_ALGO_SHA256;
+        if (!session->no_hash &&
+            !rsa_hash(spec->rsa_hash, &opts.u.rsa.hash_alg)) {
             return VIRTIO_CRYPTO_NOTSUPP;
         }
         break;
@@ -204,13 +208,13 @@ uint32_t cryptodev_akcipher_run(CryptoDevJob *job)
         }
         break;
     case VIRTIO_CRYPTO_AKCIPHER_SIGN:
-        if (!session->raw) {
+        if (!session->raw && !session->no_hash) {
             ret = qcrypto_akcipher_sign(session->akcipher, op->src,
                                         op->src_len, op->dst, room, NULL);
         }
         break;
     case VIRTIO_CRYPTO_AKCIPHER_VERIFY:
-        if (session->raw) {
+        if (session->raw || session->no_hash) {
             break;
         }
         ret = qcrypto_akcipher_verify(session->akcipher, op->src, op->src_len,

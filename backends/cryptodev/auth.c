@@ -19,7 +19,6 @@ uint32_t cryptodev_hash_setup(CryptoDevSession *session, uint32_t algo,
     if (whole && result_len > whole) {
         return VIRTIO_CRYPTO_ERR;
     }
-    session->has_digest = true;
     session->result_len = result_len;
     return VIRTIO_CRYPTO_OK;
 }

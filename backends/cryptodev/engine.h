@@ -34,7 +34,6 @@ struct CryptoDevSession {
     uint32_t chain_order;       /* 0: no chain */
 
     QCryptoMac *mac;            /* of MAC, or of a chain */
-    bool has_digest;
     QCryptoDigestAlgo digest;   /* of HASH, or of a chain */
 
     QCryptoAead *aead;
@@ -43,6 +42,7 @@ struct CryptoDevSession {
     QCryptoAkCipher *akcipher;
     size_t modulus_len;         /* bytes */
     bool raw;                   /* RSA without padding */
+    bool no_hash;               /* RSA that cannot sign or verify */
 };
 
 /** Fill the service and algorithm masks of @conf with what the libraries do */

@@ -88,11 +88,10 @@ static void test_answers_padded(void *obj, void *data, QGuestAllocator *alloc)
     crypto_end(&t);
 }
 
-static uint64_t rsa_session(CryptoTest *t, bool private_key, uint32_t padding,
-                            uint32_t hash)
+static uint32_t rsa_create(CryptoTest *t, bool private_key, uint32_t padding,
+                           uint32_t hash, uint64_t *id)
 {
     g_autofree CryptoSession *s = g_new0(CryptoSession, 1);
-    uint64_t id;
 
     s->service = VIRTIO_CRYPTO_SERVICE_AKCIPHER;
     s->algo = VIRTIO_CRYPTO_AKCIPHER_RSA;
@@ -101,7 +100,16 @@ static uint64_t rsa_session(CryptoTest *t, bool private_key, uint32_t padding,
     s->rsa_padding = padding;
     s->rsa_hash = hash;
     crypto_add_hex(&s->key, private_key ? RSA_PRIVATE : RSA_PUBLIC);
-    g_assert_cmpuint(crypto_create(t, s, &id), ==, VIRTIO_CRYPTO_OK);
+    return crypto_create(t, s, id);
+}
+
+static uint64_t rsa_session(CryptoTest *t, bool private_key, uint32_t padding,
+                            uint32_t hash)
+{
+    uint64_t id;
+
+    g_assert_cmpuint(rsa_create(t, private_key, padding, hash, &id), ==,
+                     VIRTIO_CRYPTO_OK);
     return id;
 }
 
@@ -186,6 +194,36 @@ static unsigned der_strip(CryptoBytes *der)
 #define BYTES_64(hex) BYTES_8(BYTES_8(hex))
 
 /* Integers with their top bit set, as in the keys of Linux's self-test */
+/* 5.9: only signatures need a hash; a session may do without */
+static void test_rsa_no_hash(void *obj, void *data, QGuestAllocator *alloc)
+{
+    g_autofree CryptoOp *op = g_new0(CryptoOp, 1);
+    uint64_t public_id, private_id;
+    char cipher[2 * 128 + 1] = "";
+    CryptoTest t;
+
+    crypto_start(&t, obj, alloc, 0);
+    public_id = rsa_session(&t, false, VIRTIO_CRYPTO_RSA_PKCS1_PADDING,
+                            VIRTIO_CRYPTO_RSA_NO_HASH);
+    private_id = rsa_session(&t, true, VIRTIO_CRYPTO_RSA_PKCS1_PADDING,
+                             VIRTIO_CRYPTO_RSA_NO_HASH);
+    op->opcode = VIRTIO_CRYPTO_AKCIPHER_ENCRYPT;
+    op->session = public_id;
+    crypto_add_hex(&op->src, "0123456789abcdef");
+    op->out_len = 128;
+    g_assert_cmpuint(crypto_do(&t, 0, op), ==, VIRTIO_CRYPTO_OK);
+    g_assert_cmpuint(op->used, ==, 128 + 1);
+    for (unsigned i = 0; i < 128; i++) {
+        sprintf(cipher + 2 * i, "%02x", op->result.data[i]);
+    }
+    rsa_check(&t, private_id, VIRTIO_CRYPTO_AKCIPHER_DECRYPT, cipher,
+              "0123456789abcdef");
+    op->opcode = VIRTIO_CRYPTO_AKCIPHER_SIGN;
+    op->session = private_id;
+    g_assert_cmpuint(crypto_do(&t, 0, op), ==, VIRTIO_CRYPTO_ERR);
+    crypto_end(&t);
+}
+
 static void test_rsa_unsigned(void *obj, void *data, QGuestAllocator *alloc)
 {
     static const struct {
@@ -396,6 +434,7 @@ static void test_weak(void *obj, void *data, QGuestAllocator *alloc)
         .key = "", .iv = "", .aad = "", .text = "616263",
         .result = "900150983cd24fb0d6963f7d28e17f72",
     };
+    uint64_t rsa;
     CryptoTest t;
 
     crypto_start(&t, obj, alloc, 0);
@@ -408,6 +447,9 @@ static void test_weak(void *obj, void *data, QGuestAllocator *alloc)
         g_assert_cmpuint(crypto_create(&t, s, &id), ==,
                          VIRTIO_CRYPTO_NOTSUPP);
     }
+    g_assert_cmpuint(rsa_create(&t, true, VIRTIO_CRYPTO_RSA_PKCS1_PADDING,
+                                VIRTIO_CRYPTO_RSA_MD5, &rsa), ==,
+                     data ? VIRTIO_CRYPTO_OK : VIRTIO_CRYPTO_NOTSUPP);
     crypto_end(&t);
 }
 
@@ -423,6 +465,7 @@ static void register_tests(void)
                  NULL);
     qos_add_test("answers/padded", "virtio-crypto", test_answers_padded, NULL);
     qos_add_test("rsa/known", "virtio-crypto", test_rsa, NULL);
+    qos_add_test("rsa/no-hash", "virtio-crypto", test_rsa_no_hash, NULL);
     qos_add_test("rsa/unsigned", "virtio-crypto", test_rsa_unsigned, NULL);
     qos_add_test("part-of-block", "virtio-crypto", test_part_of_block, NULL);
     qos_add_test("chain", "virtio-crypto", test_chain, NULL);

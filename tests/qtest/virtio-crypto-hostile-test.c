@@ -15,6 +15,7 @@
 #include "virtio-crypto-util.h"
 
 #define PADDED (1ull << VIRTIO_CRYPTO_F_REVISION_1)
+#define MAX_SESSIONS 1024       /* the property's default */
 #define HEADER sizeof(struct virtio_crypto_op_header)
 
 /* A right request, for tests to spoil */
@@ -118,9 +119,12 @@ static void test_no_room(void *obj, void *data, QGuestAllocator *alloc)
                              VIRTIO_CRYPTO_OK : VIRTIO_CRYPTO_ERR);
         }
     }
-    /* the same of the control queue: a session nobody is told of is not made */
-    for (size_t room = 0; room < sizeof(struct virtio_crypto_session_input);
-         room++) {
+    /*
+     * The same of the control queue. A session nobody is told of is not made:
+     * else the device would be out of sessions in the end.
+     */
+    for (unsigned i = 0; i <= MAX_SESSIONS; i++) {
+        size_t room = i % sizeof(struct virtio_crypto_session_input);
         g_autofree CryptoMessage *m = g_new0(CryptoMessage, 1);
         struct virtio_crypto_op_ctrl_req req = {};
 
@@ -134,6 +138,7 @@ static void test_no_room(void *obj, void *data, QGuestAllocator *alloc)
     }
     g_assert_false(crypto_is_broken(&t));
     crypto_aes_check(&t, 0, id);
+    crypto_aes_check(&t, 0, crypto_aes_session(&t, VIRTIO_CRYPTO_OP_ENCRYPT));
     crypto_end(&t);
 }
 

@@ -93,7 +93,7 @@ static bool control_next(VCryptoQueue *q, uint64_t *bytes)
         return false;
     }
     virtqueue_push(q->vq, elem, handle(q->state, elem));
-    vcrypto_notify(q);
+    q->completed = true;
     return true;
 }
 

@@ -16,6 +16,7 @@
  * @queue: NULL once the request has been dropped
  * @staging: copies of all parts, @staging_len bytes, cleared when freed
  * @room: what the driver says dst holds; a digest follows it
+ * @status: what the backend answered, while the request is in queue->finished
  * @job: last, as it ends in a flexible array
  */
 struct VCryptoRequest {
@@ -26,6 +27,7 @@ struct VCryptoRequest {
     size_t staging_len;
     uint32_t room;
     uint32_t opcode;
+    uint8_t status;
     uint64_t session_id;
     QTAILQ_ENTRY(VCryptoRequest) next;
     CryptoDevJob job;
@@ -82,7 +84,7 @@ static uint32_t request_answer(VCryptoRequest *req, uint8_t status)
     return len + 1;
 }
 
-/* Context: BQL; from the pass that popped it, or from the backend later */
+/* Context: a pass of the queue */
 static void request_complete(VCryptoRequest *req, uint8_t status)
 {
     VCryptoQueue *q = req->queue;
@@ -92,30 +94,57 @@ static void request_complete(VCryptoRequest *req, uint8_t status)
                                 req->opcode, req->session_id, status, used);
     virtqueue_push(q->vq, &req->elem, used);
     request_free(req);
-    vcrypto_notify(q);
+    q->completed = true;
 }
 
+/* Requests that stayed in the rings may have room now. */
+static void unstage(VirtIOCryptoState *s, size_t len)
+{
+    bool was_full = s->staged >= VCRYPTO_STAGED_MAX;
+
+    s->staged -= len;
+    if (was_full && s->staged < VCRYPTO_STAGED_MAX) {
+        for (unsigned i = 0; i < s->dev->max_queues; i++) {
+            qemu_bh_schedule(s->queues[i].bh);
+        }
+    }
+}
+
+/*
+ * Context: BQL. From the pass that popped the request, or later from the
+ * backend. The backend may be amid a list of requests and a notification can
+ * reset this device, which empties that list; and the VM may have stopped. So
+ * a late request is answered in a pass.
+ */
 static void request_done(void *opaque, int ret)
 {
     VCryptoRequest *req = opaque;
     VCryptoQueue *q = req->queue;
-    VirtIOCryptoState *s;
-    bool was_full;
 
     if (!q) {
         /* dropped while a thread of the backend was at it */
         request_free(req);
         return;
     }
-    s = q->state;
-    was_full = s->staged >= VCRYPTO_STAGED_MAX;
-    s->staged -= req->staging_len;
-    QTAILQ_REMOVE(&s->running, req, next);
-    request_complete(req, vcrypto_backend_status(ret));
-    if (was_full && s->staged < VCRYPTO_STAGED_MAX) {
-        for (unsigned i = 0; i < s->dev->max_queues; i++) {
-            qemu_bh_schedule(s->queues[i].bh);
-        }
+    req->status = vcrypto_backend_status(ret);
+    QTAILQ_REMOVE(&q->state->running, req, next);
+    if (q->serving) {
+        unstage(q->state, req->staging_len);
+        request_complete(req, req->status);
+    } else {
+        QTAILQ_INSERT_TAIL(&q->finished, req, next);
+        qemu_bh_schedule(q->bh);
+    }
+}
+
+static void answer_finished(VCryptoQueue *q)
+{
+    VCryptoRequest *req;
+
+    while ((req = QTAILQ_FIRST(&q->finished))) {
+        QTAILQ_REMOVE(&q->finished, req, next);
+        unstage(q->state, req->staging_len);
+        request_complete(req, req->status);
     }
 }
 
@@ -248,6 +277,9 @@ static uint64_t request_start(VCryptoRequest *req)
 
     bytes = req->staging_len;
     s->staged += bytes;
+    if (session->service == VIRTIO_CRYPTO_SERVICE_AKCIPHER) {
+        bytes += VCRYPTO_RSA_WORK;
+    }
     QTAILQ_INSERT_TAIL(&s->running, req, next);
     ret = cryptodev_backend_crypto_operation(s->dev->cryptodev, info);
     if (ret < 0) {
@@ -280,19 +312,20 @@ void vcrypto_data_bh(void *opaque)
     VCryptoQueue *q = opaque;
 
     /* A vhost-user peer has the data queues, and only them. */
-    if (!q->state->dev->vhost_started) {
+    if (!q->state->dev->vhost_started && vcrypto_may_serve(q->state)) {
+        answer_finished(q);
         vcrypto_serve(q, data_next);
     }
 }
 
+/* The request is in no list any more */
 static void request_drop(VCryptoRequest *req, bool running)
 {
     VCryptoQueue *q = req->queue;
 
     trace_virtio_crypto_drop(q->state->name, virtio_get_queue_index(q->vq),
                              running);
-    q->state->staged -= req->staging_len;
-    QTAILQ_REMOVE(&q->state->running, req, next);
+    unstage(q->state, req->staging_len);
     virtqueue_detach_element(q->vq, &req->elem, 0);
     req->queue = NULL;
     if (!running) {
@@ -311,12 +344,22 @@ void vcrypto_drop(VirtIOCryptoState *s, VirtQueue *vq)
         req = container_of(info, VCryptoRequest, job.info);
         if (!vq || req->queue->vq == vq) {
             QTAILQ_REMOVE(&backend->opinfos, info, next);
+            QTAILQ_REMOVE(&s->running, req, next);
             request_drop(req, false);
         }
     }
     QTAILQ_FOREACH_SAFE(req, &s->running, next, next) {
         if (!vq || req->queue->vq == vq) {
+            QTAILQ_REMOVE(&s->running, req, next);
             request_drop(req, true);
+        }
+    }
+    for (unsigned i = 0; i < s->dev->max_queues; i++) {
+        VCryptoQueue *q = &s->queues[i];
+
+        while ((!vq || q->vq == vq) && (req = QTAILQ_FIRST(&q->finished))) {
+            QTAILQ_REMOVE(&q->finished, req, next);
+            request_drop(req, false);
         }
     }
 }

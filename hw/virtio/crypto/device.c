@@ -18,6 +18,7 @@
 
 #define QUEUE_SIZE 1024
 #define SESSIONS_MAX (64 * 1024)
+#define SIZE_DEFAULT (1 * MiB)
 
 /* Algorithms that are broken, off unless weak-algorithms is set */
 #define WEAK_CIPHERS (1u << VIRTIO_CRYPTO_CIPHER_ARC4 | \
@@ -119,6 +120,10 @@ static void vcrypto_offer(VirtIOCryptoState *s)
     uint32_t mask[VIRTIO_CRYPTO_SERVICE_AKCIPHER + 1];
 
     *conf = s->dev->cryptodev->conf;
+    if (!conf->max_size) {
+        /* cryptodev-backend-lkcf does not say */
+        conf->max_size = SIZE_DEFAULT;
+    }
     if (!s->services) {
         /* Backends that claim these have no way to be asked for them. */
         conf->hash_algo = 0;
@@ -162,6 +167,12 @@ static bool vcrypto_check_conf(VirtIOCrypto *dev, Error **errp)
                    "to %d", backend->conf.peers.queues, MAX_CRYPTO_QUEUE_NUM);
         return false;
     }
+    if (object_dynamic_cast(OBJECT(backend), "cryptodev-vhost-user") &&
+        backend->conf.peers.queues > 1) {
+        error_setg(errp, "the peer of cryptodev-vhost-user serves one queue; "
+                   "set its queues=1");
+        return false;
+    }
     if (!dev->conf.max_sessions || dev->conf.max_sessions > SESSIONS_MAX) {
         error_setg(errp, "max-sessions is %" PRIu32 ", it must be between 1 "
                    "and %d", dev->conf.max_sessions, SESSIONS_MAX);
@@ -203,6 +214,7 @@ static void vcrypto_realize(DeviceState *qdev, Error **errp)
         VCryptoQueue *q = &s->queues[i];
 
         q->state = s;
+        QTAILQ_INIT(&q->finished);
         q->vq = virtio_add_queue(vdev, QUEUE_SIZE, vcrypto_handle_output);
         q->bh = virtio_bh_new_guarded(qdev, i < dev->max_queues ?
                                       vcrypto_data_bh : vcrypto_control_bh,
@@ -219,6 +231,7 @@ static void vcrypto_unrealize(DeviceState *qdev)
     VirtIOCrypto *dev = VIRTIO_CRYPTO(qdev);
     VirtIOCryptoState *s = dev->state;
 
+    vcrypto_vhost_status(dev, 0);
     vcrypto_drop(s, NULL);
     g_hash_table_unref(s->sessions);
     for (unsigned i = 0; i <= dev->max_queues; i++) {

@@ -12,7 +12,7 @@
 #define PASS_REQUESTS 256
 #define PASS_BYTES (4 * MiB)
 
-static bool may_serve(VirtIOCryptoState *s)
+bool vcrypto_may_serve(VirtIOCryptoState *s)
 {
     VirtIODevice *vdev = VIRTIO_DEVICE(s->dev);
 
@@ -30,13 +30,12 @@ bool vcrypto_writes_ram(VCryptoQueue *q, const VirtQueueElement *elem)
     return true;
 }
 
-void vcrypto_notify(VCryptoQueue *q)
+/* A session can be made and destroyed whatever data requests wait for. */
+static bool held_up(VCryptoQueue *q)
 {
-    if (q->serving) {
-        q->completed = true;
-    } else {
-        virtio_notify(VIRTIO_DEVICE(q->state->dev), q->vq);
-    }
+    VirtIOCryptoState *s = q->state;
+
+    return s->staged >= VCRYPTO_STAGED_MAX && q->vq != s->dev->ctrl_vq;
 }
 
 void vcrypto_serve(VCryptoQueue *q, VCryptoNext *next)
@@ -46,7 +45,7 @@ void vcrypto_serve(VCryptoQueue *q, VCryptoNext *next)
     uint64_t bytes = 0;
     bool first = true, over, more, again;
 
-    if (!may_serve(s)) {
+    if (!vcrypto_may_serve(s)) {
         return;
     }
     q->serving = true;
@@ -55,7 +54,7 @@ void vcrypto_serve(VCryptoQueue *q, VCryptoNext *next)
         virtio_queue_set_notification(q->vq, 0);
         do {
             over = requests >= PASS_REQUESTS || bytes >= PASS_BYTES ||
-                   s->staged >= VCRYPTO_STAGED_MAX;
+                   held_up(q);
         } while (!over && next(q, &bytes) && ++requests);
         virtio_queue_set_notification(q->vq, 1);
         /*
@@ -71,7 +70,7 @@ void vcrypto_serve(VCryptoQueue *q, VCryptoNext *next)
         q->completed = false;
         virtio_notify(VIRTIO_DEVICE(s->dev), q->vq);
     }
-    if (more && over && s->staged < VCRYPTO_STAGED_MAX) {
+    if (more && over && !held_up(q)) {
         qemu_bh_schedule(q->bh);
     }
 }

@@ -70,6 +70,14 @@ static bool is_offered(const CryptoDevBackendConf *c,
     }
 }
 
+/* What no mask of the configuration space tells of */
+static bool is_weak(const CryptoDevSessionSpec *spec)
+{
+    return spec->service == VIRTIO_CRYPTO_SERVICE_AKCIPHER &&
+           spec->rsa_padding == VIRTIO_CRYPTO_RSA_PKCS1_PADDING &&
+           spec->rsa_hash == VIRTIO_CRYPTO_RSA_MD5;
+}
+
 static void store_status(void *opaque, int ret)
 {
     *(int *)opaque = ret;
@@ -130,7 +138,8 @@ uint32_t vcrypto_session_create(VirtIOCryptoState *s,
     VCryptoSession *session;
     uint32_t status;
 
-    if (s->services && !is_offered(&s->offered, spec)) {
+    if (s->services && (!is_offered(&s->offered, spec) ||
+                        (is_weak(spec) && !s->dev->conf.weak_algorithms))) {
         return VIRTIO_CRYPTO_NOTSUPP;
     }
     if (!s->services && queue >= s->dev->max_queues) {

@@ -55,8 +55,9 @@ typedef struct VCryptoQueue {
     VirtIOCryptoState *state;
     VirtQueue *vq;
     QEMUBH *bh;
-    bool serving;           /* a pass is on the stack: it notifies */
-    bool completed;         /* something to notify of */
+    QTAILQ_HEAD(, VCryptoRequest) finished; /* by the backend, not answered */
+    bool serving;           /* a pass is on the stack */
+    bool completed;         /* something to notify of at its end */
 } VCryptoQueue;
 
 struct VirtIOCryptoState {
@@ -68,7 +69,7 @@ struct VirtIOCryptoState {
     GHashTable *sessions;           /* by id; values own a reference */
     uint64_t last_id;
     QTAILQ_HEAD(, VCryptoRequest) running;
-    uint64_t staged;                /* bytes held by running requests */
+    uint64_t staged;                /* bytes held by requests until answered */
 };
 
 /** The standard's status of what a backend answered; ERR if it is none */
@@ -119,17 +120,28 @@ void vcrypto_drop(VirtIOCryptoState *s, VirtQueue *vq);
 
 /* queue.c */
 
-/* Bytes of requests that may wait in the backend; more stay in the ring */
+/* Bytes of data requests that are held at a time; more stay in the ring */
 #define VCRYPTO_STAGED_MAX (16 * MiB)
+
+/* What a pass counts an RSA operation as, in bytes: tens of milliseconds */
+#define VCRYPTO_RSA_WORK (2 * MiB)
 
 /* Pop and start a request; *bytes grows by its work. False: none came out. */
 typedef bool VCryptoNext(VCryptoQueue *q, uint64_t *bytes);
 
-/** Serve @q until it is empty or much has been done, then notify once */
+/**
+ * vcrypto_serve:
+ *
+ * Serve @q until it is empty or much has been done, then notify once, also of
+ * what was completed before the call.
+ *
+ * Context: a bottom half that is guarded against re-entry: the notification
+ * may be a write to this very device.
+ */
 void vcrypto_serve(VCryptoQueue *q, VCryptoNext *next);
 
-/** Tell the driver of a used buffer, at the end of the pass if one runs */
-void vcrypto_notify(VCryptoQueue *q);
+/** Whether requests may be taken and answered: driver there, VM running */
+bool vcrypto_may_serve(VirtIOCryptoState *s);
 
 /** Whether all the writable part of a request is RAM; else breaks the device */
 bool vcrypto_writes_ram(VCryptoQueue *q, const VirtQueueElement *elem);

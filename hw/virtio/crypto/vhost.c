@@ -30,7 +30,12 @@ void vcrypto_vhost_status(VirtIOCrypto *dev, uint8_t status)
     bool run = (status & VIRTIO_CONFIG_S_DRIVER_OK) && vdev->vm_running &&
                (dev->status & VIRTIO_CRYPTO_S_HW_READY);
 
-    if (!vcrypto_is_vhost(dev) || run == !!dev->vhost_started) {
+    if (!vcrypto_is_vhost(dev)) {
+        /* A peer that went away has been stopped; the next one starts anew. */
+        dev->vhost_started = 0;
+        return;
+    }
+    if (run == !!dev->vhost_started) {
         return;
     }
     if (!run) {
