@@ -50,6 +50,25 @@ static void test_two_requests(void *obj, void *data, QGuestAllocator *alloc)
     balloon_end(&t);
 }
 
+/*
+ * 5.5.6: a driver that did not accept MUST_TELL_HOST may use its pages again
+ * once the request is acknowledged.
+ */
+static void test_not_told(void *obj, void *data, QGuestAllocator *alloc)
+{
+    BalloonTest t;
+
+    balloon_start(&t, obj, alloc, 0);
+    g_assert_false(balloon_has(&t, VIRTIO_BALLOON_F_MUST_TELL_HOST));
+    balloon_fill(&t, SPOT, LARGE_PAGES, 1);
+    inflate(&t, SPOT, LINUX_PFNS);
+    inflate(&t, SPOT + LINUX_PFNS * PAGE, LINUX_PFNS);
+    balloon_intact(&t, SPOT, LARGE_PAGES, 1);
+    inflate(&t, SPOT, LARGE_PAGES);
+    balloon_zero(&t, SPOT, LARGE_PAGES);
+    balloon_end(&t);
+}
+
 /* Parts of several large pages, taking turns */
 static void test_interleaved(void *obj, void *data, QGuestAllocator *alloc)
 {
@@ -229,18 +248,23 @@ static void test_hint_rounding(void *obj, void *data, QGuestAllocator *alloc)
 
 static void add_test(const char *name, QOSTestFunc function)
 {
-    QOSGraphTestOptions opts = { .before = balloon_large_pages };
+    QOSGraphTestOptions opts = {
+        .before = balloon_large_pages,
+        .edge.extra_device_opts = "must-tell-host=on",
+    };
 
     qos_add_test(name, "virtio-balloon", function, &opts);
 }
 
 static void register_balloon_pieces_tests(void)
 {
+    QOSGraphTestOptions large = { .before = balloon_large_pages };
     QOSGraphTestOptions hint = {
         .edge.extra_device_opts = "free-page-hint=on,iothread=io0",
         .edge.after_cmd_line = "-object iothread,id=io0",
     };
 
+    qos_add_test("pieces/not-told", "virtio-balloon", test_not_told, &large);
     add_test("pieces/two-requests", test_two_requests);
     add_test("pieces/interleaved", test_interleaved);
     add_test("pieces/deflated", test_deflated);

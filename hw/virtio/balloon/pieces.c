@@ -9,6 +9,7 @@
 #include "exec/ramblock.h"
 #include "hw/virtio/virtio-balloon-usage.h"
 #include "qemu/bitmap.h"
+#include "standard-headers/linux/virtio_balloon.h"
 #include "trace.h"
 
 static void pieces_forget(RAMBlockNotifier *n, void *host, size_t size,
@@ -36,6 +37,14 @@ void balloon_pieces_cleanup(BalloonPieces *p)
 void balloon_pieces_clear(BalloonPieces *p)
 {
     g_hash_table_remove_all(p->blocks);
+}
+
+void balloon_pieces_acknowledge(BalloonPieces *p, VirtIODevice *vdev)
+{
+    if (balloon_pieces_any(p) &&
+        !virtio_vdev_has_feature(vdev, VIRTIO_BALLOON_F_MUST_TELL_HOST)) {
+        balloon_pieces_clear(p);
+    }
 }
 
 bool balloon_pieces_any(const BalloonPieces *p)

@@ -126,11 +126,13 @@ static uint8_t usage_check_memory(const VirtIOBalloon *s, hwaddr gpa,
 
 /*
  * A bucket that holds what is allowed in a second. A range may overdraw it,
- * or a large one would never be let through.
+ * or a large one would never be let through; then nothing is, until the debt
+ * is paid.
  */
 static bool usage_spend(VirtIOBalloonUsage *u, uint64_t bytes)
 {
     int64_t now = qemu_clock_get_ns(QEMU_CLOCK_VIRTUAL);
+    int64_t per_ms = u->rate / 1000;
     int64_t ms;
 
     if (!u->rate) {
@@ -140,14 +142,15 @@ static bool usage_spend(VirtIOBalloonUsage *u, uint64_t bytes)
     u->budget_ns = MIN(u->budget_ns, now);
     ms = (now - u->budget_ns) / SCALE_MS;
     u->budget_ns += ms * SCALE_MS;
-    ms = MIN(ms, 1000);
-    u->budget = MIN(u->budget + (int64_t)(u->rate * ms / 1000),
-                    (int64_t)u->rate);
+    if (ms >= ((int64_t)u->rate - u->budget) / per_ms) {
+        u->budget = u->rate;
+    } else {
+        u->budget += per_ms * ms;
+    }
     if (u->budget <= 0) {
         return false;
     }
-    /* A debt of more than an hour is of no use to anybody. */
-    u->budget = MAX(u->budget - (int64_t)bytes, -3600 * (int64_t)u->rate);
+    u->budget -= bytes;
     return true;
 }
 

@@ -76,6 +76,8 @@ static const char *const descriptions[][2] = {
     { "qemu-4-0-config-size", "Old machines: configuration of QEMU 4.0's "
                               "size" },
     { "iothread", "IOThread that works for free-page-hint" },
+    { "must-tell-host", "Ask the guest to take pages back only with leave; "
+                        "lets large host pages be given back in parts" },
     { "page-usage", "Offer to hear how the guest uses its pages" },
     { "usage-free", "What to do with pages hinted as free: off or discard" },
     { "usage-cold", "What to do with pages hinted as cold: off, cold (first "

@@ -133,6 +133,14 @@ void balloon_pieces_cleanup(BalloonPieces *p);
 /** balloon_pieces_clear - the balloon is empty */
 void balloon_pieces_clear(BalloonPieces *p);
 
+/**
+ * balloon_pieces_acknowledge - a request is about to be acknowledged
+ *
+ * From then on the driver may use its pages again (5.5.6), and the device not
+ * discard them, unless the driver has promised to deflate first.
+ */
+void balloon_pieces_acknowledge(BalloonPieces *p, VirtIODevice *vdev);
+
 /** balloon_pieces_any - has a part of a large page ever come in? */
 bool balloon_pieces_any(const BalloonPieces *p);
 
