@@ -410,6 +410,19 @@ static inline bool naive_due(const Naive *n, const uint8_t *p,
     return false;
 }
 
+/* 2.7.10.1, 2.8.14: does the device say what it may say? */
+static inline bool naive_wish_legal(const Naive *n)
+{
+    uint16_t flags = naive_get(n->device + (n->packed ? 2 : 0), 2);
+    bool off = n->packed &&
+               (naive_get(n->device, 2) & 0x7fff) >= n->num;
+
+    if (n->packed) {
+        return flags <= 1 || (flags == 2 && n->event_idx && !off);
+    }
+    return flags <= (n->event_idx ? 0 : 1);
+}
+
 /* 2.7.10, 2.8.10: is the driver to kick? */
 static inline bool naive_kick_due(const Naive *n)
 {

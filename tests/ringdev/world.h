@@ -140,6 +140,7 @@ static inline void world_check(World *w)
         W_CHECK(w, list[i].number == w->used[i]);
         W_CHECK(w, list[i].len == n->chain[list[i].number].written);
     }
+    W_CHECK(w, naive_wish_legal(n));
     W_CHECK(w, w->pos.inuse == w->taken - w->returned);
     if (n->packed) {
         W_CHECK(w, w->pos.last_avail_idx == w->taken % n->num);
