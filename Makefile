@@ -5,7 +5,7 @@ MAKEFLAGS += --no-builtin-rules
 .DEFAULT_GOAL := all
 .PHONY: all deps demo check check-unit check-qtest check-guest check-pair \
 	check-gdb check-tools check-bench check-lint check-docs \
-	check-stock-defects soak fuzz bench stock vm install clean distclean help fork-tree docs
+	check-stock-defects soak fuzz coverage bench stock vm install clean distclean help fork-tree docs
 
 all:            ## build build/qemu-system-x86_64 (configures when needed)
 	@scripts/inner-build
@@ -62,6 +62,10 @@ fuzz:           ## FUZZ_SECONDS (60) for each fuzzer; needs clang
 	@scripts/install-deps build fuzz
 	@scripts/inner-build
 	@scripts/check fuzz
+
+coverage:       ## lines and branches of the ring engine that unit tests reach
+	@scripts/install-deps build check
+	@scripts/ring-coverage
 
 bench:          ## time and count rings; writes build/bench/report.html
 	@scripts/install-deps build bench
