@@ -410,7 +410,7 @@ static inline bool naive_due(const Naive *n, const uint8_t *p,
     return false;
 }
 
-/* 2.7.10.1, 2.8.14: does the device say what it may say? */
+/* 2.7.10.2, 2.8.14: does the device say what it may say? */
 static inline bool naive_wish_legal(const Naive *n)
 {
     uint16_t flags = naive_get(n->device + (n->packed ? 2 : 0), 2);

@@ -214,7 +214,7 @@ static inline void world_kick(World *w)
 
     /* 2.7.10, 2.8.10: who sleeps must be woken */
     W_CHECK(w, due || !w->asleep || w->n.made == w->asleep_at);
-    /* 2.7.10.1, 2.8.14: and the others left alone */
+    /* 2.7.10.2, 2.8.14: and the others left alone */
     W_CHECK(w, !due || w->pos.notification ||
                (w->n.event_idx && !w->n.packed));
     w->n.kicked = w->n.made;
