@@ -180,16 +180,21 @@ static unsigned h_map(void *opaque, VirtRingSegs *segs, uint64_t addr,
     if (addr + len - 1 < addr || addr >> 48) {
         return 0;
     }
-    /* Some buffers are in two places */
+    /* Some buffers are in two places, and a few in as many as there may be */
     if (addr & 1 && len > 1) {
-        if (at + 2 > VRING_SEGMENTS_MAX) {
+        unsigned most = addr % 32 == 1 ? VRING_SEGMENTS_MAX - at : 2;
+        unsigned n = MIN(len, most);
+
+        if (at + n > VRING_SEGMENTS_MAX) {
             return 0;
         }
-        segs->iov[at] = (struct iovec) { NULL, 1 };
-        segs->addr[at++] = addr;
-        segs->iov[at] = (struct iovec) { NULL, len - 1 };
-        segs->addr[at] = addr + 1;
-        return 2;
+        for (unsigned i = 0; i < n; i++) {
+            segs->iov[at + i] = (struct iovec) {
+                NULL, i + 1 < n ? 1 : len - i,
+            };
+            segs->addr[at + i] = addr + i;
+        }
+        return n;
     }
     segs->iov[at] = (struct iovec) { NULL, len };
     segs->addr[at] = addr;
@@ -374,15 +379,40 @@ static inline void h_return(Hostile *h)
     H_CHECK(h->pos.inuse == h->pos_was.inuse - descs);
 }
 
-/* The same position, a new engine: what a migration does */
-static inline bool h_move(Hostile *h)
+/*
+ * The same position, a new engine: what a migration does. With @rubbish the
+ * position is not that of this ring: it is refused, or must do no harm.
+ */
+static inline bool h_move(Hostile *h, bool rubbish)
 {
+    VirtRingChain c[H_MAX_NUM];
+    uint32_t len[H_MAX_NUM];
+    unsigned from = 0, n = 0;
+
+    while (vring_finished(&h->ring, &h->a, &from, &c[n], &len[n])) {
+        H_CHECK(++n <= h->a.num);
+        if (n == H_MAX_NUM) {
+            break;
+        }
+    }
     memset(h->ring.slots, 0x01, h->a.num * sizeof(VirtRingSlot));
+    if (rubbish) {
+        h->pos.last_avail_idx += h8(h) - 128;
+        h->pos.used_idx += h8(h) - 128;
+        h->pos.inuse = h8(h) % 32;
+        h->pos.last_avail_wrap_counter ^= h8(h) & 1;
+        h->n_held = 0;
+        h->lost = true;
+        h->last_out = false;
+    }
     h_before(h);
     if (!vring_recover(&h->ring, &h->a)) {
         return false;
     }
     h_after(h);
+    for (unsigned i = 0; i < n && !rubbish; i++) {
+        vring_fill(&h->ring, &h->a, &c[i], len[i], 0);
+    }
     if (h->a.in_order && h->n_held) {
         h->lost = true;
         h->last_out = false;
@@ -390,57 +420,7 @@ static inline bool h_move(Hostile *h)
     return true;
 }
 
-/* Something that looks like work, so that the device gets deep */
-static inline void h_plausible_desc(Hostile *h, uint8_t *p, unsigned shape,
-                                    uint16_t extra, uint16_t next)
-{
-    uint64_t addr = 0x90000000ULL + h16(h);
-    uint32_t len = 1 + h8(h);
-    uint16_t flags = (shape & 1 ? VIRTQ_DESC_F_NEXT : 0) |
-                     (shape & 2 ? VIRTQ_DESC_F_WRITE : 0) | extra;
-
-    if ((shape & 28) == 4) {
-        flags |= VIRTQ_DESC_F_INDIRECT;
-        addr = H_AT(H_TABLE) + h8(h) % 8 * 16;
-        len = 16 * (1 + h8(h) % 8);
-    }
-    memcpy(p, &addr, 8);
-    memcpy(p + 8, &len, 4);
-    memcpy(p + (h->a.packed ? 14 : 12), &flags, 2);
-    memcpy(p + (h->a.packed ? 12 : 14), &next, 2);
-}
-
-static inline void h_offer(Hostile *h)
-{
-    unsigned num = h->a.num, n = 1 + h8(h) % 3, shape = h8(h);
-
-    for (unsigned i = 0; i < n; i++) {
-        bool last = i + 1 == n;
-        unsigned s = (shape & ~1u) | (!last && shape & 0x40);
-
-        if (h->a.packed) {
-            unsigned at = h->pos.last_avail_idx + i;
-            bool wrap = h->pos.last_avail_wrap_counter ^ (at >= num);
-
-            h_plausible_desc(h, h->host[H_DESC] + at % num * 16, s,
-                             wrap ? VIRTQ_DESC_F_AVAIL : VIRTQ_DESC_F_USED,
-                             h8(h));
-        } else {
-            unsigned at = h8(h) % num;
-            uint16_t idx, head = at;
-
-            h_plausible_desc(h, h->host[H_DESC] + at * 16, s, 0,
-                             h8(h) % num);
-            idx = h->pos.last_avail_idx + i;
-            memcpy(h->host[H_DRIVER] + 4 + 2 * (idx % num), &head, 2);
-            idx++;
-            memcpy(h->host[H_DRIVER] + 2, &idx, 2);
-        }
-    }
-    for (unsigned i = 0; i < 4; i++) {
-        h_plausible_desc(h, h->host[H_TABLE] + i * 16, h8(h) & 3, 0, i + 1);
-    }
-}
+#include "hostile-driver.h"
 
 static inline void h_init(Hostile *h)
 {
@@ -556,13 +536,17 @@ static inline bool h_op(Hostile *h)
         h_offer(h);
         break;
     case 13:
-        h_scribble(h);
+        if (op & 16) {
+            h_wish(h);
+        } else {
+            h_scribble(h);
+        }
         break;
     case 14:
         h->mutate = 1 + (op >> 4);
         break;
     default:
-        return op & 0xf0 || h_move(h);
+        return op & 0xe0 || h_move(h, op & 16);
     }
     return true;
 }
