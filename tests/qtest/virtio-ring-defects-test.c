@@ -12,6 +12,7 @@
 
 #include "qemu/osdep.h"
 #include "qemu/bswap.h"
+#include "qemu/timer.h"
 #include "libqtest.h"
 #include "qobject/qdict.h"
 #include "libqos/libqos-pc.h"
@@ -435,70 +436,7 @@ static void split_direct_then_indirect(void)
     stop_device(qs, pci);
 }
 
-/*
- * The source is done before the destination is, and a cont that comes in
- * between is forgotten: the stopped state that arrives wins.
- */
-static void wait_incoming(QTestState *qts)
-{
-    bool incoming = true;
-
-    while (incoming) {
-        QDict *rsp = qtest_qmp(qts, "{ 'execute': 'query-status' }");
-
-        incoming = g_str_equal(qdict_get_str(qdict_get_qdict(rsp, "return"),
-                                             "status"), "inmigrate");
-        qobject_unref(rsp);
-    }
-}
-
-/* A request the device keeps is finished on the other side of a migration. */
-static void migrate_request_in_flight(const char *ring)
-{
-    g_autofree char *dir = g_dir_make_tmp("vadis-migrate-XXXXXX", NULL);
-    g_autofree char *sock = g_build_filename(dir, "sock", NULL);
-    g_autofree char *uri = g_strconcat("unix:", sock, NULL);
-    QOSState *from = qtest_pc_boot(
-        "-blockdev null-co,node-name=null0,size=1048576,read-zeroes=on "
-        "-blockdev blkdebug,node-name=drive0,image=null0,"
-        "inject-error.0.event=none,inject-error.0.errno=5 "
-        "-device virtio-blk-pci,drive=drive0,rerror=stop,werror=stop,%s"
-        DEVICE_AT, ring);
-    QOSState *to = qtest_pc_boot(
-        "%s-device virtio-blk-pci,drive=drive0,rerror=stop,werror=stop,%s"
-        DEVICE_AT " -incoming %s", NULL_DISK, ring, uri);
-    QVirtioPCIDevice *pci = start_device(from);
-    PackedDisk disk;
-    PackedRead req;
-
-    packed_disk_start(&disk, pci, &from->alloc, 8, 0);
-    req = packed_read_submit(&disk, 1, PACKED_DIRECT);
-    qtest_qmp_eventwait(from->qts, "STOP");
-    migrate(from, to, uri);
-    wait_incoming(to->qts);
-    qtest_qmp_assert_success(to->qts, "{ 'execute': 'cont' }");
-
-    wait_token(to->qts, disk.vq, req.token);
-    g_assert_cmpuint(qtest_readb(to->qts, req.addr + PACKED_REQ_STATUS), ==,
-                     VIRTIO_BLK_S_OK);
-    /* The guest's memory has moved, and so has what is known of it. */
-    disk.alloc = &to->alloc;
-    packed_disk_end(&disk);
-    stop_device(from, pci);
-    qtest_shutdown(to);
-    unlink(sock);
-    rmdir(dir);
-}
-
-static void migrate_packed_request(void)
-{
-    migrate_request_in_flight("packed=on");
-}
-
-static void migrate_packed_in_order_request(void)
-{
-    migrate_request_in_flight("packed=on,in_order=on");
-}
+#include "virtio-ring-defects-state.c.inc"
 
 static const struct {
     const char *name;
@@ -517,6 +455,7 @@ static const struct {
     { "endless-chain-on-down-link", endless_chain_on_down_link },
     { "unpop-of-a-chain", unpop_of_a_chain },
     { "split-direct-then-indirect", split_direct_then_indirect },
+    { "queue-reset-forgets-requests", queue_reset_forgets_requests },
     { "migrate-packed-request", migrate_packed_request, true },
     { "migrate-packed-in-order-request", migrate_packed_in_order_request },
 };

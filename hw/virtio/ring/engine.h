@@ -43,6 +43,8 @@ typedef struct VirtRingCounters {
  * @on: the engine serves the queue; constant between two resets
  * @serial: table that @pin and @hint belong to; 0 for none
  * @hint: window found last
+ * @life: counts the resets of the queue, never 0; elements carry that of theirs
+ * @stale: elements of an earlier life handed back since the last flush
  *
  * Context: the queue's thread; @on changes under the BQL while no other
  * thread serves the queue.
@@ -54,6 +56,8 @@ typedef struct VirtRingEngine {
     const VirtRingWindow *hint;
     uint64_t serial;
     VirtRingCounters counters;
+    uint16_t life;
+    unsigned stale;
     bool on;
 } VirtRingEngine;
 
