@@ -78,14 +78,16 @@ class VirtioPci:
         assert self._config(0) & 0xffff == VENDOR_VIRTIO
         caps = self._capabilities()
         bar = caps[CFG_COMMON][0]
-        assert caps[CFG_NOTIFY][0] == bar
+        # With modern-pio-notify there is a second one, a port.
+        notify = {cap[0]: cap for cap in self._notify_caps}
+        self.port_bar = next((n for n in notify if n != bar), None)
         register = 0x10 + 4 * bar
         self._set_config(register, bar_at)
         self._set_config(register + 4, 0)
         self._set_config(4, self._config(4) | 6)     # memory, bus master
         self.common = bar_at + caps[CFG_COMMON][1]
-        self._notify = bar_at + caps[CFG_NOTIFY][1]
-        self._multiplier = caps[CFG_NOTIFY][2]
+        self._notify = bar_at + notify[bar][1]
+        self._multiplier = notify[bar][2]
 
     def _select(self, offset):
         self.qtest.command(f'outl 0xcf8 '
@@ -100,16 +102,17 @@ class VirtioPci:
         self.qtest.command(f'outl 0xcfc {value:#x}')
 
     def _capabilities(self):
-        """{kind: (BAR, offset in it, notify multiplier or 0)}"""
-        out = {}
+        """{kind: (BAR, offset in it)}; the first of each kind"""
+        out, self._notify_caps = {}, []
         at = self._config(0x34) & 0xfc
         while at:
             head = self._config(at)
             kind = head >> 24
-            if head & 0xff == CAP_VENDOR and kind not in out:
-                extra = self._config(at + 16) if kind == CFG_NOTIFY else 0
-                out[kind] = (self._config(at + 4) & 0xff,
-                             self._config(at + 8), extra)
+            if head & 0xff == CAP_VENDOR:
+                cap = self._config(at + 4) & 0xff, self._config(at + 8)
+                if kind == CFG_NOTIFY:
+                    self._notify_caps.append((*cap, self._config(at + 16)))
+                out.setdefault(kind, cap)
             at = head >> 8 & 0xfc
         return out
 
@@ -144,6 +147,11 @@ class VirtioPci:
         """Address of the register that notifies queue 0."""
         offset = self.qtest.load(2, self.common + QUEUE_NOTIFY_OFF)
         return self._notify + offset * self._multiplier
+
+    def map_port(self, port):
+        """Give the port of modern-pio-notify an address."""
+        self._set_config(0x10 + 4 * self.port_bar, port)
+        self._set_config(4, self._config(4) | 1)     # ports
 
     def kick(self):
         """Notify queue 0; returns when the device has looked at it."""

@@ -88,6 +88,13 @@ class Kind:
             ring = ring - {PACKED}
         return (ring - NEVER.get(self.type, set())) | OWN_BITS[self.type]
 
+    def engine(self, kernel, packed):
+        """How the monitor describes a queue that the engine serves so."""
+        bits = self.expected(kernel, packed)
+        return ("vadis: " + ("packed" if PACKED in bits else "split") +
+                ", event index" * (EVENT_IDX in bits) +
+                ", in order" * (IN_ORDER in bits))
+
 
 # The agent's serial device, the root and the share stand in slots 1 to 3.
 KINDS = (
@@ -229,6 +236,14 @@ class Fleet:
                              path=f"/machine/peripheral/{name}/virtio-backend")
         return {text.split(":")[0]
                 for text in status["guest-features"]["transports"]}
+
+    def queues(self, name):
+        """What QEMU says of each queue that the driver has set up."""
+        path = f"/machine/peripheral/{name}/virtio-backend"
+        count = self.vm.qmp("x-query-virtio-status", path=path)["num-vqs"]
+        states = [self.vm.qmp("x-query-virtio-queue-status", path=path,
+                              queue=index) for index in range(count)]
+        return [state for state in states if state["vring-desc"]]
 
     def block_path(self, name):
         found = self.device(name).sh(

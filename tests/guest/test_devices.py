@@ -36,6 +36,22 @@ def test_negotiates_exactly_the_expected_features(fleet, name):
         assert fleet.qemu_transport(name) == fleets.words(expected)
 
 
+# In 9p's share the device has no name in QEMU.
+@pytest.mark.parametrize("name", [n for n in NAMES if not n.startswith("9p")])
+def test_the_engine_serves_every_queue(fleet, name):
+    """In the format that was negotiated, and with no word of a violation."""
+    kind = fleets.BY_NAME[name]
+    if (fleet.kernel, kind.type) in fleets.LACKS:
+        assert not fleet.device(name).status() & 4
+        return
+    queues = fleet.queues(name)
+    assert queues
+    for queue in queues:
+        assert queue["ring"]["engine"] == kind.engine(fleet.kernel,
+                                                      fleet.packed)
+        assert queue["ring"]["counters"]["errors"] == 0
+
+
 @pytest.mark.parametrize("name", [n for n in WORKING if n.endswith("-all")])
 def test_moves_data_unharmed(fleet, name):
     fleet.exercise(name)
