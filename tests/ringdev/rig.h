@@ -63,6 +63,7 @@ struct Rig {
     unsigned map_piece;         /* map in pieces of so many bytes; 0: whole */
     uint16_t num;
     bool on_empty;
+    bool direct_data;           /* data can be reached without map() */
     bool decided;               /* rig_should_notify() was called before */
     bool everywhere;            /* tables can be read at any address */
     VirtRingSegs segs;

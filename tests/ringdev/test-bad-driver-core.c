@@ -472,11 +472,12 @@ static void test_rot(gconstpointer data)
 {
     uint64_t features = GPOINTER_TO_SIZE(data);
 
-    for (unsigned shape = 0; shape < 4; shape++) {
+    for (unsigned shape = 0; shape < 6; shape++) {
         for (unsigned start = 0; start < 16; start++) {
             g_autoptr(Rig) r = rig_new(features | F, 8);
             unsigned out = 1 + shape % 2, in = 2 - shape % 2;
 
+            r->direct_data = shape & 4;
             rig_set_notification(r, true);
             rig_run(r, start);
             g_assert_cmpint(rig_add_direct(r, out, in, shape & 2 ?

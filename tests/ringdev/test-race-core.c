@@ -200,7 +200,9 @@ static void test_race(gconstpointer data)
         x->ring = (VirtRing) {
             .pos = &x->pos, .slots = x->slots, .size = NUM,
         };
-        x->mem = (VirtRingMem) { .map = map };
+        x->mem = (VirtRingMem) {
+            .map = map, .direct = { 0x1000, 0x1000, (uint8_t *)0x1000, false },
+        };
         vring_set_notification(&x->ring, &x->a, true);
         thread = g_thread_new("device", device, x);
         drive(x);

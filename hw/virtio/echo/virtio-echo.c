@@ -107,7 +107,7 @@ static void echo_complete(VirtIOEchoQueue *q, unsigned n)
     virtio_dataplane_notify(&s->dataplane, q->vq);
 
     for (unsigned i = 0; i < n; i++) {
-        g_free(q->held[i]);
+        virtqueue_free_element(q->vq, q->held[i]);
     }
 }
 
@@ -120,13 +120,15 @@ static unsigned echo_batch(VirtIOEchoQueue *q, uint64_t *bytes)
     VirtIOEcho *s = q->echo;
     unsigned n = 0;
 
+    /* Once for the batch: each lock that is not inside another is a fence */
+    RCU_READ_LOCK_GUARD();
     while (n < s->conf.batch && *bytes < PASS_BYTES) {
         VirtIOEchoRequest *req = virtqueue_pop(q->vq, sizeof(*req));
 
         if (!req) {
             break;
         }
-        if (!virtio_iov_is_ram(req->elem.in_sg, req->elem.in_num)) {
+        if (!virtqueue_element_is_ram(&req->elem)) {
             virtio_error(VIRTIO_DEVICE(s), "%s: queue %u: request %u has a "
                          "writable buffer outside of RAM", s->name,
                          echo_queue_index(q), req->elem.index);

@@ -57,6 +57,20 @@ static inline VirtRingResult ring_broken(VirtRing *ring, const char *text,
 /* What the writable length is when nobody looked */
 #define SIZE_UNKNOWN UINT32_MAX
 
+/* In order, a chain that was taken waits in the slot of its position */
+static inline void ring_note_in_order(VirtRing *ring, const VirtRingAreas *a,
+                                      const VirtRingChain *chain,
+                                      uint64_t in_len)
+{
+    if (a->in_order) {
+        ring->slots[chain->pos] = (VirtRingSlot) {
+            .in_len = MIN(in_len, SIZE_UNKNOWN),
+            .id = chain->id,
+            .ndescs = chain->ndescs,
+        };
+    }
+}
+
 /**
  * RingSink: where the buffers of a chain go
  * @mem: how to reach memory

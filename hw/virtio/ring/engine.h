@@ -43,6 +43,9 @@ typedef struct VirtRingCounters {
  * @on: the engine serves the queue; constant between two resets
  * @serial: table that @pin and @hint belong to; 0 for none
  * @hint: window found last
+ * @pool: elements to use again, linked by their first bytes
+ * @pool_num: how many
+ * @pool_sz: size that they were taken with; 0 before the first
  * @life: counts the resets of the queue, never 0; elements carry that of theirs
  * @stale: elements of an earlier life handed back since the last flush
  *
@@ -55,6 +58,9 @@ typedef struct VirtRingEngine {
     VirtRingPin *pin;
     const VirtRingWindow *hint;
     uint64_t serial;
+    void *pool;
+    unsigned pool_num;
+    size_t pool_sz;
     VirtRingCounters counters;
     uint16_t life;
     unsigned stale;

@@ -19,6 +19,8 @@ static inline bool ring_on(const VirtQueue *vq)
     return vq->engine && vq->engine->on;
 }
 
+/* Note where the ring is in @caches, which nobody else sees yet */
+static void ring_prepare(VirtQueue *vq, VRingMemoryRegionCaches *caches);
 /* Decide whether the engine serves @vq, whose rings were set just now */
 static void ring_attach(VirtQueue *vq);
 /*
@@ -37,6 +39,8 @@ static void ring_unpop(VirtQueue *vq, unsigned chains, unsigned ndescs);
 static void ring_fill(VirtQueue *vq, const VirtQueueElement *elem,
                       unsigned int len, unsigned int idx);
 static void ring_flush(VirtQueue *vq, unsigned int count);
+static void ring_push(VirtQueue *vq, const VirtQueueElement *elem,
+                      unsigned int len);
 static void ring_set_notification(VirtQueue *vq, int enable);
 static int ring_empty(VirtQueue *vq);
 static bool ring_poll(VirtQueue *vq, unsigned shadow_idx);

@@ -11,10 +11,6 @@
 #include "qemu/osdep.h"
 #include "packed.h"
 
-/* Event suppression structure (2.8.14) */
-#define OFS_EVENT_DESC  0       /* position, wrap counter in bit 15 */
-#define OFS_EVENT_FLAGS 2
-
 #define EVENT_ENABLE    0
 #define EVENT_DISABLE   1
 #define EVENT_DESC      2
@@ -40,15 +36,6 @@ static inline uint64_t load_word(const VirtRingAreas *a, uint16_t i)
     return ring_load64(a->desc + DESC_SIZE * i + 8);
 }
 
-/* 2.8.1: AVAIL equals the driver's wrap counter, USED does not */
-static inline bool is_avail(uint64_t word, bool wrap)
-{
-    uint16_t flags = word >> 48;
-
-    return (flags & (DESC_F_AVAIL | DESC_F_USED)) ==
-           (wrap ? DESC_F_AVAIL : DESC_F_USED);
-}
-
 static inline Place next_avail(const VirtRing *ring)
 {
     return (Place) {
@@ -66,13 +53,14 @@ bool ring_packed_empty(VirtRing *ring, const VirtRingAreas *a)
 {
     Place at = next_avail(ring);
 
-    return !in_ring(ring, a) || !is_avail(load_word(a, at.pos), at.wrap);
+    return !in_ring(ring, a) ||
+           !ring_packed_is_avail(load_word(a, at.pos), at.wrap);
 }
 
 bool ring_packed_more(VirtRing *ring, const VirtRingAreas *a, uint16_t shadow)
 {
     return shadow < a->num &&
-           is_avail(load_word(a, shadow),
+           ring_packed_is_avail(load_word(a, shadow),
                     ring->pos->shadow_avail_wrap_counter);
 }
 
@@ -89,7 +77,7 @@ static VirtRingResult walk(VirtRing *ring, const VirtRingAreas *a,
 {
     uint64_t word = load_word(a, at->pos);
 
-    if (!is_avail(word, at->wrap)) {
+    if (!ring_packed_is_avail(word, at->wrap)) {
         return VRING_NONE;
     }
     /* Pairs with the driver's release of the first flags: the rest after it */
@@ -219,6 +207,28 @@ void ring_packed_publish(VirtRing *ring, const VirtRingAreas *a, uint16_t id,
     pos->used_idx = at.pos;
     pos->used_wrap_counter = at.wrap;
     pos->inuse -= ndescs;
+}
+
+/* Publish the chains of the first @count slots, which stand in no order */
+void ring_packed_flush(VirtRing *ring, const VirtRingAreas *a, unsigned count)
+{
+    const VirtRingSlot *first = ring->slots, *end = first + count;
+    uint64_t wrapped = used_word(0, 0, !ring->pos->used_wrap_counter);
+    uint64_t flags = used_word(0, 0, ring->pos->used_wrap_counter);
+    unsigned at = ring->pos->used_idx + first->ndescs;
+    unsigned ndescs = first->ndescs;
+
+    for (const VirtRingSlot *slot = first + 1; slot < end; slot++) {
+        if (at >= a->num) {
+            at -= a->num;
+            flags = wrapped;
+        }
+        ring_store64(a->desc + DESC_SIZE * at + 8,
+                     used_word(slot->id, slot->len, false) | flags);
+        at += slot->ndescs;
+        ndescs += slot->ndescs;
+    }
+    ring_packed_publish(ring, a, first->id, first->len, ndescs);
 }
 
 bool ring_packed_should_notify(VirtRing *ring, const VirtRingAreas *a)

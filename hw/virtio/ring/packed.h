@@ -9,6 +9,19 @@
 
 #include "desc.h"
 
+/* Event suppression structure (2.8.14) */
+#define OFS_EVENT_DESC  0       /* position, wrap counter in bit 15 */
+#define OFS_EVENT_FLAGS 2
+
+/* 2.8.1: AVAIL equals the driver's wrap counter, USED does not */
+static inline bool ring_packed_is_avail(uint64_t word, bool wrap)
+{
+    uint16_t flags = word >> 48;
+
+    return (flags & (DESC_F_AVAIL | DESC_F_USED)) ==
+           (wrap ? DESC_F_AVAIL : DESC_F_USED);
+}
+
 VirtRingResult ring_packed_fetch(VirtRing *ring, const VirtRingAreas *a,
                                  const RingSink *sink, VirtRingChain *chain);
 bool ring_packed_empty(VirtRing *ring, const VirtRingAreas *a);
@@ -18,6 +31,8 @@ void ring_packed_write_used(VirtRing *ring, const VirtRingAreas *a,
                             uint16_t ahead, uint16_t id, uint32_t len);
 void ring_packed_publish(VirtRing *ring, const VirtRingAreas *a, uint16_t id,
                          uint32_t len, unsigned ndescs);
+void ring_packed_flush(VirtRing *ring, const VirtRingAreas *a,
+                       unsigned count);
 bool ring_packed_should_notify(VirtRing *ring, const VirtRingAreas *a);
 void ring_packed_set_notification(VirtRing *ring, const VirtRingAreas *a,
                                   bool enable);

@@ -56,6 +56,17 @@ static inline void ring_store64(void *p, uint64_t v)
     __atomic_store_n((uint64_t *)p, v, __ATOMIC_RELAXED);
 }
 
+/*
+ * Copy what the driver may change meanwhile. No alignment is asked for; the
+ * compiler must not look at @from again later.
+ */
+static inline void ring_copy(void *to, const void *from, unsigned n)
+{
+    RING_TOUCH(from, n, false);
+    memcpy(to, from, n);
+    __atomic_signal_fence(__ATOMIC_SEQ_CST);
+}
+
 /* What was loaded before is older than what is loaded after */
 static inline void ring_acquire(void)
 {

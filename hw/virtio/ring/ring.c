@@ -8,19 +8,8 @@
 
 #include "qemu/osdep.h"
 #include "packed.h"
+#include "quick.h"
 #include "split.h"
-
-static void note_in_order(VirtRing *ring, const VirtRingAreas *a,
-                          const VirtRingChain *chain, uint64_t in_len)
-{
-    if (a->in_order) {
-        ring->slots[chain->pos] = (VirtRingSlot) {
-            .in_len = MIN(in_len, SIZE_UNKNOWN),
-            .id = chain->id,
-            .ndescs = chain->ndescs,
-        };
-    }
-}
 
 /*
  * The queue looks empty. If the driver was told when to notify, what it made
@@ -49,8 +38,8 @@ static VirtRingResult fetch(VirtRing *ring, const VirtRingAreas *a,
         result = a->packed ? ring_packed_fetch(ring, a, sink, chain)
                            : ring_split_fetch(ring, a, sink, chain);
         if (result == VRING_CHAIN) {
-            note_in_order(ring, a, chain,
-                          sink ? sink->size->in_len : SIZE_UNKNOWN);
+            ring_note_in_order(ring, a, chain,
+                               sink ? sink->size->in_len : SIZE_UNKNOWN);
         }
         if (result != VRING_NONE || again || still_empty(ring, a)) {
             return result;
@@ -61,6 +50,14 @@ static VirtRingResult fetch(VirtRing *ring, const VirtRingAreas *a,
 VirtRingResult vring_fetch(VirtRing *ring, const VirtRingAreas *a,
                            const VirtRingMem *mem, VirtRingChain *chain,
                            VirtRingSegs *segs)
+{
+    return a->packed ? ring_quick_packed(ring, a, mem, chain, segs)
+                     : ring_quick_split(ring, a, mem, chain, segs);
+}
+
+VirtRingResult ring_fetch_any(VirtRing *ring, const VirtRingAreas *a,
+                              const VirtRingMem *mem, VirtRingChain *chain,
+                              VirtRingSegs *segs)
 {
     const RingSink sink = { mem, &segs->size, segs };
 
@@ -176,8 +173,6 @@ static unsigned flush_in_order(VirtRing *ring, const VirtRingAreas *a)
 
 unsigned vring_flush(VirtRing *ring, const VirtRingAreas *a, unsigned count)
 {
-    unsigned ndescs;
-
     if (!count) {
         return 0;
     }
@@ -188,13 +183,7 @@ unsigned vring_flush(VirtRing *ring, const VirtRingAreas *a, unsigned count)
         ring_split_publish(ring, a, count);
         return count;
     }
-    ndescs = ring->slots[0].ndescs;
-    for (unsigned i = 1; i < count; i++) {
-        write_used(ring, a, ndescs, &ring->slots[i]);
-        ndescs += ring->slots[i].ndescs;
-    }
-    ring_packed_publish(ring, a, ring->slots[0].id, ring->slots[0].len,
-                        ndescs);
+    ring_packed_flush(ring, a, count);
     return count;
 }
 

@@ -90,6 +90,7 @@ typedef struct VirtRingPos {
 
 /**
  * VirtRingAreas: where a ring is, and how it is to be read
+ * @features: negotiated features that the following were made of
  * @desc: descriptors
  * @driver: split: available ring; packed: driver event suppression
  * @device: split: used ring; packed: device event suppression
@@ -97,9 +98,10 @@ typedef struct VirtRingPos {
  * @packed, @event_idx, @in_order, @indirect: negotiated features
  * @on_empty: legacy NOTIFY_ON_EMPTY was negotiated
  *
- * Filled anew for each call, so that nothing here can be stale.
+ * Given to each call, which keeps nothing of it.
  */
 typedef struct VirtRingAreas {
+    uint64_t features;
     uint8_t *desc;
     uint8_t *driver;
     uint8_t *device;
@@ -138,9 +140,24 @@ typedef struct VirtRingSegs {
 } VirtRingSegs;
 
 /**
+ * VirtRingDirect: memory that can be reached without a question
+ * @start, @size: addresses in the driver's terms; none if @size is 0
+ * @host: where it is mapped
+ * @readonly: the device must not write to it
+ */
+typedef struct VirtRingDirect {
+    uint64_t start;
+    uint64_t size;
+    uint8_t *host;
+    bool readonly;
+} VirtRingDirect;
+
+/**
  * VirtRingMem: how the core reaches memory outside of the ring
+ * @direct: where most buffers are; the functions are asked for the others
  */
 typedef struct VirtRingMem {
+    VirtRingDirect direct;
     /**
      * @map: append host memory for a buffer to @segs
      * @write: the device will write to it

@@ -7,33 +7,18 @@
 #include "qemu/osdep.h"
 #include "split.h"
 
-/* Offsets in the available ring and the used ring are the same. */
-#define OFS_FLAGS   0
-#define OFS_IDX     2
-#define OFS_RING    4
-
 #define AVAIL_F_NO_INTERRUPT    1
 #define USED_F_NO_NOTIFY        1
 
-static inline uint8_t *avail_entry(const VirtRingAreas *a, uint16_t idx)
-{
-    return a->driver + OFS_RING + 2 * (idx % a->num);
-}
-
 static inline uint8_t *used_entry(const VirtRingAreas *a, uint16_t idx)
 {
-    return a->device + OFS_RING + 8 * (idx % a->num);
+    return a->device + OFS_RING + 8 * ring_split_slot(a, idx);
 }
 
-/* Event fields stand after the other side's ring (2.7.6, 2.7.8). */
+/* See ring_split_avail_event() */
 static inline uint8_t *used_event(const VirtRingAreas *a)
 {
     return a->driver + OFS_RING + 2 * a->num;
-}
-
-static inline uint8_t *avail_event(const VirtRingAreas *a)
-{
-    return a->device + OFS_RING + 8 * a->num;
 }
 
 static inline RingDesc read_desc(const VirtRingAreas *a, uint16_t i)
@@ -136,7 +121,7 @@ VirtRingResult ring_split_fetch(VirtRing *ring, const VirtRingAreas *a,
         return ring_broken(ring, "more requests than the queue has places",
                            a->num);
     }
-    head = ring_load16(avail_entry(a, pos->last_avail_idx));
+    head = ring_load16(ring_split_avail_entry(a, pos->last_avail_idx));
     if (unlikely(head >= a->num)) {
         return ring_broken(ring, "an available head past the ring", head);
     }
@@ -145,11 +130,11 @@ VirtRingResult ring_split_fetch(VirtRing *ring, const VirtRingAreas *a,
     }
     chain->id = head;
     chain->ndescs = 1;
-    chain->pos = pos->last_avail_idx % a->num;
+    chain->pos = ring_split_slot(a, pos->last_avail_idx);
     pos->last_avail_idx++;
     pos->inuse++;
     if (a->event_idx && pos->notification) {
-        ring_store16(avail_event(a), pos->shadow_avail_idx);
+        ring_store16(ring_split_avail_event(a), pos->shadow_avail_idx);
     }
     return VRING_CHAIN;
 }
@@ -210,7 +195,8 @@ void ring_split_set_notification(VirtRing *ring, const VirtRingAreas *a,
          * round after 65535 more buffers, one notification too many.
          */
         if (enable) {
-            ring_store16(avail_event(a), ring->pos->shadow_avail_idx);
+            ring_store16(ring_split_avail_event(a),
+                         ring->pos->shadow_avail_idx);
         }
     } else {
         ring_store16(a->device + OFS_FLAGS, enable ? 0 : USED_F_NO_NOTIFY);
@@ -233,7 +219,7 @@ bool ring_split_avail_bytes(VirtRing *ring, const VirtRingAreas *a,
     ring->pos->shadow_avail_idx = idx;
     available = new_heads(ring, a);
     for (int i = 0; i < available; i++, idx++) {
-        uint16_t head = ring_load16(avail_entry(a, idx));
+        uint16_t head = ring_load16(ring_split_avail_entry(a, idx));
 
         if (unlikely(head >= a->num)) {
             ring_broken(ring, "an available head past the ring", head);
@@ -260,7 +246,7 @@ bool ring_split_recover(VirtRing *ring, const VirtRingAreas *a)
     }
     for (unsigned i = 0; a->in_order && i < pos->inuse; i++) {
         uint16_t idx = pos->used_idx + i;
-        uint16_t head = ring_load16(avail_entry(a, idx));
+        uint16_t head = ring_load16(ring_split_avail_entry(a, idx));
 
         ring->slots[idx % a->num] = (VirtRingSlot) {
             .in_len = SIZE_UNKNOWN, .id = head, .ndescs = 1,

@@ -9,6 +9,30 @@
 
 #include "desc.h"
 
+/* Offsets in the available ring and the used ring are the same. */
+#define OFS_FLAGS   0
+#define OFS_IDX     2
+#define OFS_RING    4
+
+/* Place of an index; queue sizes are powers of two, but do not rely on it */
+static inline uint16_t ring_split_slot(const VirtRingAreas *a, uint16_t idx)
+{
+    return likely(!(a->num & (a->num - 1))) ? idx & (a->num - 1)
+                                            : idx % a->num;
+}
+
+static inline uint8_t *ring_split_avail_entry(const VirtRingAreas *a,
+                                              uint16_t idx)
+{
+    return a->driver + OFS_RING + 2 * ring_split_slot(a, idx);
+}
+
+/* Event fields stand after the other side's ring (2.7.6, 2.7.8). */
+static inline uint8_t *ring_split_avail_event(const VirtRingAreas *a)
+{
+    return a->device + OFS_RING + 8 * a->num;
+}
+
 VirtRingResult ring_split_fetch(VirtRing *ring, const VirtRingAreas *a,
                                 const RingSink *sink, VirtRingChain *chain);
 bool ring_split_empty(VirtRing *ring, const VirtRingAreas *a);
