@@ -53,6 +53,9 @@ def parse(argv):
     parser.add_argument("--device", action="append", metavar="NAME",
                         choices=bench_cells.DEVICES,
                         help="only this device: echo, blk, net; repeatable")
+    parser.add_argument("--only", metavar="TEXT", action="append",
+                        help="only cells whose name contains this, for "
+                             "instance 'packed batch 16'; repeatable")
     parser.add_argument("--rounds", type=int, metavar="N",
                         help="number of rounds")
     parser.add_argument("--seconds", type=int, metavar="N",
@@ -136,6 +139,12 @@ def count_driver_instructions(args, tools):
          tools.ringinsn] + ["--quick"] * (not args.full))
 
 
+def chosen(args, cells):
+    """Those of the cells that --only names."""
+    return [c for c in cells
+            if not args.only or any(t in str(c) for t in args.only)]
+
+
 def instruction_cells(args, devices):
     """Fewer cells than the time part: valgrind is slow, and exact."""
     if args.full:
@@ -201,8 +210,8 @@ def measure(args):
     }
     if not args.no_callgrind:
         report["instructions"] = bench_callgrind.run(
-            tools, variants, instruction_cells(args, devices))
-    run = TimeRun(tools, variants, bench_cells.matrix(devices),
+            tools, variants, chosen(args, instruction_cells(args, devices)))
+    run = TimeRun(tools, variants, chosen(args, bench_cells.matrix(devices)),
                   plan["milliseconds"])
     if not args.no_time:
         with raised_priority() as raised:
