@@ -32,6 +32,8 @@
 /* Packed only: compared with the wrap counters (2.8.1) */
 #define VIRTQ_DESC_F_AVAIL      (1u << 7)
 #define VIRTQ_DESC_F_USED       (1u << 15)
+/* Packed only, batch labels: docs/specs/virtio-batch-labels.rst */
+#define VIRTQ_DESC_F_MORE       (1u << 14)
 
 /* Split ring, flags of the two index pages, unused with EVENT_IDX */
 #define VIRTQ_AVAIL_F_NO_INTERRUPT  1u   /* 2.7.6, written by the driver */

@@ -86,6 +86,12 @@
  *   vdrv_get()                takes completions until it returns 0
  *   vdrv_enable_cb()          before sleeping; true means: look again
  *
+ * Batch labels, which are not in the standard (packed ring, if VdrvConfig says
+ * that the device has accepted them): vdrv_add() labels the buffer before, if
+ * both become visible by the same vdrv_publish(), so that the device reads on
+ * without asking for a kick; VdrvUsed.more passes on the device's label.
+ * docs/specs/virtio-batch-labels.rst
+ *
  * The device is not trusted. Ids, lengths and indexes it writes are checked
  * against private books; a violation breaks the queue for good and is
  * reported by an error code. Nothing here allocates, aborts, loops without a
@@ -175,6 +181,7 @@ VDRV_INLINE int vdrv_init(const VdrvMemOps *m, VdrvQueue *vq,
         .event_idx = cfg->features & VDRV_F_EVENT_IDX,
         .in_order = cfg->features & VDRV_F_IN_ORDER,
         .indirect = cfg->features & VDRV_F_INDIRECT,
+        .labels = packed && cfg->labels,
         .avail_wrap = true,
         .used_wrap = true,
     };

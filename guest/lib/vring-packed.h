@@ -93,6 +93,26 @@ VDRV_INLINE uint16_t vdrv_packed_flags(const VdrvBuf *buf, unsigned i)
 }
 
 /*
+ * A chain with @flags was written: if another is before it in the batch, label
+ * that. Its flags are stored again, or with the batch's head, before anything
+ * of it is visible.
+ */
+VDRV_INLINE void vdrv_packed_label(const VdrvMemOps *m, VdrvQueue *vq,
+                                   uint16_t flags)
+{
+    if (vq->published == vq->added) {
+        /* The first of its batch */
+    } else if (vq->last_pos == vq->head_pos) {
+        vq->head_flags |= VIRTQ_DESC_F_MORE;
+    } else {
+        m->store16(vq->mem, vdrv_packed_at(vq, vq->last_pos) +
+                   PVIRTQ_DESC_FLAGS_OFS, vq->last_flags | VIRTQ_DESC_F_MORE);
+    }
+    vq->last_pos = vq->avail_idx;
+    vq->last_flags = flags;
+}
+
+/*
  * Write the head of a chain at the driver's position. In the first chain of
  * a batch its flags are held back for vdrv_packed_publish().
  */
@@ -112,6 +132,9 @@ VDRV_INLINE void vdrv_packed_head(const VdrvMemOps *m, VdrvQueue *vq,
         m->store64(vq->mem, at, addr);
         m->store64(vq->mem, at + VIRTQ_DESC_LEN_OFS,
                    vdrv_packed_word(len, id, flags));
+    }
+    if (vq->labels) {
+        vdrv_packed_label(m, vq, flags);
     }
 }
 
@@ -261,6 +284,7 @@ VDRV_INLINE int vdrv_packed_get(const VdrvMemOps *m, VdrvQueue *vq,
     }
     /* 2.8.4: len means nothing where the device did not set WRITE */
     used->wrote = flags & VIRTQ_DESC_F_WRITE;
+    used->more = vq->used_more = vq->labels && flags & VIRTQ_DESC_F_MORE;
     len = (used->wrote || (vq->quirks & VDRV_QUIRK_USED_LEN)) ?
           m->load32(vq->mem, at + VIRTQ_DESC_LEN_OFS) : 0;
     if (len > vq->slots[id].in_len) {

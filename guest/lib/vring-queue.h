@@ -67,6 +67,9 @@ typedef struct VdrvBuf {
  * @wrote: WRITE was set (packed) or @len is not zero (split)
  * @skipped: completed by a later buffer's used entry (IN_ORDER); @len is
  *           then the whole writable length, as the standard has it
+ * @more: with labels, the device says that another completion follows at
+ *        once. A hint: look for it some times before asking for an
+ *        interrupt, but do not count on it
  */
 typedef struct VdrvUsed {
     void *token;
@@ -74,6 +77,7 @@ typedef struct VdrvUsed {
     uint16_t id;
     bool wrote;
     bool skipped;
+    bool more;
 } VdrvUsed;
 
 /*
@@ -101,6 +105,7 @@ typedef struct VdrvSlot {
  * @index: queue number (or queue_notify_config_data) for notification data
  * @quirks: VDRV_QUIRK_*
  * @zeroed: the ring areas are zero already, do not clear them again
+ * @labels: the device has accepted batch labels; packed only
  */
 typedef struct VdrvConfig {
     void *mem;
@@ -113,6 +118,7 @@ typedef struct VdrvConfig {
     uint16_t index;
     uint16_t quirks;
     bool zeroed;
+    bool labels;
 } VdrvConfig;
 
 /**
@@ -142,6 +148,8 @@ typedef struct VdrvQueue {
     uint16_t used_seen;     /* split: device's index as last read */
     uint16_t head_pos;      /* packed: first of the unpublished batch */
     uint16_t head_flags;    /* packed: its flags, held back */
+    uint16_t last_pos;      /* labels: first descriptor of the last chain */
+    uint16_t last_flags;    /* labels: its flags */
     uint16_t event_flags;   /* driver event flags as last written */
     uint16_t index;
     uint16_t quirks;
@@ -150,6 +158,8 @@ typedef struct VdrvQueue {
     bool event_idx;
     bool in_order;
     bool indirect;
+    bool labels;
+    bool used_more;         /* labels: of the used entry seen last */
     bool avail_wrap;        /* packed wrap counters, start at 1 (2.8.1) */
     bool used_wrap;
 } VdrvQueue;
@@ -288,6 +298,7 @@ VDRV_INLINE uint16_t vdrv_take_batch(VdrvQueue *vq, VdrvUsed *used)
     used->skipped = vq->completed + 1 < vq->batch_end;
     used->len = used->skipped ? slot->in_len : vq->batch_len;
     used->wrote = used->len != 0;
+    used->more = used->skipped || vq->used_more;
     vdrv_complete(vq, vq->oldest, used);
     return ndesc;
 }

@@ -442,6 +442,8 @@ static inline void h_init(Hostile *h)
         .device = h->host[H_DEVICE], .num = num, .packed = packed,
         .indirect = f & 2, .event_idx = f & 4, .in_order = f & 8,
         .on_empty = !packed && f & 16,
+        .labels = packed && f & 16
+            ? VRING_LABELS | (f & 64 ? VRING_READS_ON : 0) : 0,
     };
     h->pos = (VirtRingPos) {
         .last_avail_wrap_counter = true, .shadow_avail_wrap_counter = true,

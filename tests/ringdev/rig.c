@@ -248,6 +248,12 @@ Rig *rig_new(uint64_t features, unsigned num)
     return r;
 }
 
+void rig_label(Rig *r, bool reads_on)
+{
+    r->labels = r->vq.labels = true;
+    r->reads_on = reads_on;
+}
+
 void rig_free(Rig *r)
 {
     for (unsigned i = 0; i < RIG_AREAS; i++) {
@@ -274,6 +280,8 @@ VirtRingAreas rig_areas(const Rig *r)
         .in_order = r->features & VDRV_F_IN_ORDER,
         .indirect = r->features & VDRV_F_INDIRECT,
         .on_empty = r->on_empty,
+        .labels = r->labels && r->features & VDRV_F_PACKED
+            ? VRING_LABELS | (r->reads_on ? VRING_READS_ON : 0) : 0,
     };
 }
 
@@ -393,8 +401,11 @@ bool rig_should_notify(Rig *r)
 {
     VirtRingAreas a = rig_areas(r);
 
-    r->span = 0;
-    r->decided = true;
+    /* Put off is not decided */
+    if (!r->ring.held) {
+        r->span = 0;
+        r->decided = true;
+    }
     return vring_should_notify(&r->ring, &a);
 }
 

@@ -64,6 +64,8 @@ struct Rig {
     uint16_t num;
     bool on_empty;
     bool direct_data;           /* data can be reached without map() */
+    bool labels;                /* rig_label() was called */
+    bool reads_on;
     bool decided;               /* rig_should_notify() was called before */
     bool everywhere;            /* tables can be read at any address */
     VirtRingSegs segs;
@@ -84,6 +86,8 @@ extern const VdrvMemOps rig_ops;
 
 /* rig_new() - a started queue: notifications on, nothing available */
 Rig *rig_new(uint64_t features, unsigned num);
+/* rig_label() - batch labels are accepted; @reads_on: see VirtRingAreas */
+void rig_label(Rig *r, bool reads_on);
 void rig_free(Rig *r);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(Rig, rig_free)
 

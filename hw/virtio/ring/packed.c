@@ -9,7 +9,7 @@
  */
 
 #include "qemu/osdep.h"
-#include "packed.h"
+#include "labels.h"
 
 #define EVENT_ENABLE    0
 #define EVENT_DISABLE   1
@@ -84,6 +84,7 @@ static VirtRingResult walk(VirtRing *ring, const VirtRingAreas *a,
     ring_acquire();
     chain->pos = at->pos;
     chain->ndescs = 0;
+    chain->flags = word >> 48;
     for (;;) {
         uint64_t addr = ring_load64(a->desc + DESC_SIZE * at->pos);
         RingDesc desc = ring_desc_packed(addr, word);
@@ -119,18 +120,25 @@ static VirtRingResult walk(VirtRing *ring, const VirtRingAreas *a,
     }
 }
 
+static void set_shadow(VirtRing *ring, Place at)
+{
+    ring->pos->shadow_avail_idx = at.pos;
+    ring->pos->shadow_avail_wrap_counter = at.wrap;
+}
+
 static void write_event(VirtRing *ring, const VirtRingAreas *a)
 {
     VirtRingPos *pos = ring->pos;
 
     ring_store16(a->device + OFS_EVENT_DESC,
                  pos->shadow_avail_idx | pos->shadow_avail_wrap_counter << 15);
+    ring->owed = false;
 }
 
-static void set_shadow(VirtRing *ring, Place at)
+void ring_packed_ask(VirtRing *ring, const VirtRingAreas *a)
 {
-    ring->pos->shadow_avail_idx = at.pos;
-    ring->pos->shadow_avail_wrap_counter = at.wrap;
+    set_shadow(ring, next_avail(ring));
+    write_event(ring, a);
 }
 
 VirtRingResult ring_packed_fetch(VirtRing *ring, const VirtRingAreas *a,
@@ -151,6 +159,9 @@ VirtRingResult ring_packed_fetch(VirtRing *ring, const VirtRingAreas *a,
     pos->last_avail_wrap_counter = at.wrap;
     pos->inuse += chain->ndescs;
     set_shadow(ring, at);
+    if (unlikely(a->labels) && ring_label_taken(ring, chain)) {
+        return VRING_CHAIN;
+    }
     if (a->event_idx && pos->notification) {
         write_event(ring, a);
     }
@@ -166,20 +177,27 @@ static inline uint64_t used_word(uint16_t id, uint32_t len, bool wrap)
     return flags << 48 | (uint64_t)id << 32 | len;
 }
 
-static void store_used(VirtRing *ring, const VirtRingAreas *a,
-                       uint16_t ahead, uint16_t id, uint32_t len)
+static inline void store_used(VirtRing *ring, const VirtRingAreas *a,
+                              uint16_t ahead, uint16_t id, uint32_t len,
+                              uint64_t label)
 {
     Place at = { ring->pos->used_idx, ring->pos->used_wrap_counter };
 
     step(a, &at, ahead);
     ring_store64(a->desc + DESC_SIZE * at.pos + 8,
-                 used_word(id, len, at.wrap));
+                 used_word(id, len, at.wrap) | label << 48);
 }
 
 void ring_packed_write_used(VirtRing *ring, const VirtRingAreas *a,
                             uint16_t ahead, uint16_t id, uint32_t len)
 {
-    store_used(ring, a, ahead, id, len);
+    store_used(ring, a, ahead, id, len, 0);
+}
+
+void ring_packed_write_more(VirtRing *ring, const VirtRingAreas *a,
+                            uint16_t ahead, uint16_t id, uint32_t len)
+{
+    store_used(ring, a, ahead, id, len, DESC_F_MORE);
 }
 
 /*
@@ -187,7 +205,7 @@ void ring_packed_write_used(VirtRing *ring, const VirtRingAreas *a,
  * looks at them in order, does not get to the others.
  */
 void ring_packed_publish(VirtRing *ring, const VirtRingAreas *a, uint16_t id,
-                         uint32_t len, unsigned ndescs)
+                         uint32_t len, unsigned ndescs, bool more)
 {
     VirtRingPos *pos = ring->pos;
     Place at = { pos->used_idx, pos->used_wrap_counter };
@@ -198,7 +216,7 @@ void ring_packed_publish(VirtRing *ring, const VirtRingAreas *a, uint16_t id,
     }
     /* Pairs with the driver's acquire of the flags: all of it before them */
     ring_release();
-    store_used(ring, a, 0, id, len);
+    store_used(ring, a, 0, id, len, more ? DESC_F_MORE : 0);
     step(a, &at, ndescs);
     if (at.wrap != pos->used_wrap_counter) {
         /* Keep the distance: positions start over, decisions do not. */
@@ -228,7 +246,7 @@ void ring_packed_flush(VirtRing *ring, const VirtRingAreas *a, unsigned count)
         at += slot->ndescs;
         ndescs += slot->ndescs;
     }
-    ring_packed_publish(ring, a, first->id, first->len, ndescs);
+    ring_packed_publish(ring, a, first->id, first->len, ndescs, false);
 }
 
 bool ring_packed_should_notify(VirtRing *ring, const VirtRingAreas *a)
@@ -312,6 +330,8 @@ void ring_packed_unfetch(VirtRing *ring, const VirtRingAreas *a,
     }
     pos->last_avail_idx = back - ndescs;
     pos->inuse -= ndescs;
+    /* Of the one before it nothing is known; the device does not read on */
+    ring->more = false;
     set_shadow(ring, next_avail(ring));
 }
 
@@ -321,6 +341,8 @@ bool ring_packed_recover(VirtRing *ring, const VirtRingAreas *a)
     Place at = { pos->used_idx, pos->used_wrap_counter }, end = at;
     unsigned left = pos->inuse;
 
+    /* Whether the event was moved before is not known */
+    ring->owed = a->labels && a->event_idx;
     if (!in_ring(ring, a) || left > a->num) {
         return false;
     }

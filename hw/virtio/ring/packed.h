@@ -29,13 +29,18 @@ bool ring_packed_more(VirtRing *ring, const VirtRingAreas *a,
                       uint16_t shadow);
 void ring_packed_write_used(VirtRing *ring, const VirtRingAreas *a,
                             uint16_t ahead, uint16_t id, uint32_t len);
+/* The same with the label MORE */
+void ring_packed_write_more(VirtRing *ring, const VirtRingAreas *a,
+                            uint16_t ahead, uint16_t id, uint32_t len);
 void ring_packed_publish(VirtRing *ring, const VirtRingAreas *a, uint16_t id,
-                         uint32_t len, unsigned ndescs);
+                         uint32_t len, unsigned ndescs, bool more);
 void ring_packed_flush(VirtRing *ring, const VirtRingAreas *a,
                        unsigned count);
 bool ring_packed_should_notify(VirtRing *ring, const VirtRingAreas *a);
 void ring_packed_set_notification(VirtRing *ring, const VirtRingAreas *a,
                                   bool enable);
+/* Ask for a notification behind the chain taken last */
+void ring_packed_ask(VirtRing *ring, const VirtRingAreas *a);
 bool ring_packed_avail_bytes(VirtRing *ring, const VirtRingAreas *a,
                              const RingSink *sink, uint64_t max_in,
                              uint64_t max_out);

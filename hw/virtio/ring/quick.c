@@ -171,8 +171,8 @@ VirtRingResult ring_quick_packed(VirtRing *ring, const VirtRingAreas *a,
     uint32_t len;
     bool write;
 
-    if (unlikely(!mem->direct.size || at >= a->num || pos->used_idx >= a->num ||
-                 pos->inuse >= a->num)) {
+    if (unlikely(!mem->direct.size || a->labels || at >= a->num ||
+                 pos->used_idx >= a->num || pos->inuse >= a->num)) {
         return ring_fetch_any(ring, a, mem, chain, segs);
     }
     word = ring_load64(a->desc + DESC_SIZE * at + 8);

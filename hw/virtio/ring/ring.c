@@ -7,9 +7,14 @@
  */
 
 #include "qemu/osdep.h"
-#include "packed.h"
+#include "labels.h"
 #include "quick.h"
 #include "split.h"
+
+static bool look_empty(VirtRing *ring, const VirtRingAreas *a)
+{
+    return a->packed ? ring_packed_empty(ring, a) : ring_split_empty(ring, a);
+}
 
 /*
  * The queue looks empty. If the driver was told when to notify, what it made
@@ -21,8 +26,11 @@ static bool still_empty(VirtRing *ring, const VirtRingAreas *a)
     if (!a->event_idx || !ring->pos->notification) {
         return true;
     }
+    if (unlikely(ring->owed)) {
+        ring_packed_ask(ring, a);
+    }
     ring_full_fence();
-    return vring_empty(ring, a);
+    return look_empty(ring, a);
 }
 
 static VirtRingResult fetch(VirtRing *ring, const VirtRingAreas *a,
@@ -122,6 +130,15 @@ static void write_used(VirtRing *ring, const VirtRingAreas *a,
     }
 }
 
+/* Does a finished chain follow the first @ndescs in flight? */
+static bool done_after(const VirtRing *ring, const VirtRingAreas *a,
+                       unsigned ndescs)
+{
+    unsigned at = (ring->pos->used_idx + ndescs) % a->num;
+
+    return ndescs < ring->pos->inuse && ring->slots[at].done;
+}
+
 /*
  * 2.7.9, 2.8.8: one entry, with the id of the last buffer, for a run of
  * them. The driver takes the others for completely used, so each of these
@@ -133,11 +150,12 @@ static unsigned flush_in_order(VirtRing *ring, const VirtRingAreas *a)
                                : ring->pos->used_idx % a->num;
     VirtRingSlot first = { 0 };
     unsigned chains = 0, ndescs = 0;
+    bool hold = a->labels && ring_label_hold(ring, a), first_more = false;
 
     while (ndescs < ring->pos->inuse) {
         unsigned group = ndescs;
         VirtRingSlot *slot, last = { 0 };
-        bool more = true;
+        bool more = true, label;
 
         while (more && ndescs < ring->pos->inuse) {
             slot = &ring->slots[(start + ndescs) % a->num];
@@ -154,21 +172,51 @@ static unsigned flush_in_order(VirtRing *ring, const VirtRingAreas *a)
         if (group == ndescs) {
             break;
         }
+        label = unlikely(a->labels) && (hold || done_after(ring, a, ndescs));
         if (!group) {
             first = last;
+            first_more = label;
             if (!a->packed) {
                 write_used(ring, a, 0, &first);
             }
+        } else if (unlikely(label)) {
+            ring_packed_write_more(ring, a, group, last.id, last.len);
         } else {
             write_used(ring, a, group, &last);
         }
     }
     if (chains && a->packed) {
-        ring_packed_publish(ring, a, first.id, first.len, ndescs);
+        ring_packed_publish(ring, a, first.id, first.len, ndescs,
+                            first_more);
+        ring->held = hold;
     } else if (chains) {
         ring_split_publish(ring, a, chains);
     }
     return chains;
+}
+
+/* All but the last say MORE; that too if it is not the last of its batch */
+static unsigned flush_labelled(VirtRing *ring, const VirtRingAreas *a,
+                               unsigned count)
+{
+    const VirtRingSlot *slots = ring->slots;
+    unsigned ndescs = slots[0].ndescs;
+    bool hold = ring_label_hold(ring, a);
+
+    for (unsigned i = 1; i < count; i++) {
+        if (i + 1 < count || hold) {
+            ring_packed_write_more(ring, a, ndescs, slots[i].id,
+                                   slots[i].len);
+        } else {
+            ring_packed_write_used(ring, a, ndescs, slots[i].id,
+                                   slots[i].len);
+        }
+        ndescs += slots[i].ndescs;
+    }
+    ring_packed_publish(ring, a, slots[0].id, slots[0].len, ndescs,
+                        count > 1 || hold);
+    ring->held = hold;
+    return count;
 }
 
 unsigned vring_flush(VirtRing *ring, const VirtRingAreas *a, unsigned count)
@@ -183,12 +231,18 @@ unsigned vring_flush(VirtRing *ring, const VirtRingAreas *a, unsigned count)
         ring_split_publish(ring, a, count);
         return count;
     }
+    if (unlikely(a->labels)) {
+        return flush_labelled(ring, a, count);
+    }
     ring_packed_flush(ring, a, count);
     return count;
 }
 
 bool vring_should_notify(VirtRing *ring, const VirtRingAreas *a)
 {
+    if (unlikely(ring->held)) {
+        return false;
+    }
     return a->packed ? ring_packed_should_notify(ring, a)
                      : ring_split_should_notify(ring, a);
 }
@@ -206,7 +260,9 @@ void vring_set_notification(VirtRing *ring, const VirtRingAreas *a,
 
 bool vring_empty(VirtRing *ring, const VirtRingAreas *a)
 {
-    return a->packed ? ring_packed_empty(ring, a) : ring_split_empty(ring, a);
+    bool empty = look_empty(ring, a);
+
+    return likely(!empty || !ring->owed) ? empty : still_empty(ring, a);
 }
 
 bool vring_more(VirtRing *ring, const VirtRingAreas *a, uint16_t shadow)

@@ -40,6 +40,8 @@
  * is private to the engine (VirtRing) can be thrown away whenever no element
  * is out, and rebuilt from the former and guest memory.
  *
+ * Batch labels, beyond the standard, are explained in labels.h.
+ *
  * This core does not know QEMU. It gets the three areas as host pointers,
  * maps the addresses of buffers through VirtRingMem, and reports a driver's
  * violation as a message, upon which the device is to be marked as broken.
@@ -88,6 +90,9 @@ typedef struct VirtRingPos {
     VIRT_RING_POS_FIELDS
 } VirtRingPos;
 
+#define VRING_LABELS    1
+#define VRING_READS_ON  2
+
 /**
  * VirtRingAreas: where a ring is, and how it is to be read
  * @features: negotiated features that the following were made of
@@ -97,6 +102,9 @@ typedef struct VirtRingPos {
  * @num: queue size
  * @packed, @event_idx, @in_order, @indirect: negotiated features
  * @on_empty: legacy NOTIFY_ON_EMPTY was negotiated
+ * @labels: VRING_LABELS if batch labels were accepted, and VRING_READS_ON if
+ *     the device takes what is available, and returns it, without waiting for
+ *     anything but itself; 0 for split
  *
  * Given to each call, which keeps nothing of it.
  */
@@ -111,6 +119,7 @@ typedef struct VirtRingAreas {
     bool in_order;
     bool indirect;
     bool on_empty;
+    uint8_t labels;
 } VirtRingAreas;
 
 /**
@@ -180,11 +189,13 @@ typedef struct VirtRingMem {
  * @id: buffer id (packed) or head (split), which its used entry must carry
  * @ndescs: ring descriptors it takes; 1 for split
  * @pos: position in the ring it was taken at
+ * @flags: packed: of its first descriptor; only vring_fetch() looks at them
  */
 typedef struct VirtRingChain {
     uint16_t id;
     uint16_t ndescs;
     uint16_t pos;
+    uint16_t flags;
 } VirtRingChain;
 
 /* A chain that was returned, or in order: taken and perhaps finished */
@@ -204,6 +215,9 @@ typedef struct VirtRingSlot {
  * @size: entries in @slots
  * @error: message of the last violation, static text
  * @error_arg: a value to go with it
+ * @more: the chain taken last was labelled MORE
+ * @owed: the event area does not ask yet for what comes after that chain
+ * @held: what was published last was labelled MORE; no interrupt for it
  */
 typedef struct VirtRing {
     VirtRingPos *pos;
@@ -211,6 +225,9 @@ typedef struct VirtRing {
     uint16_t size;
     const char *error;
     uint32_t error_arg;
+    bool more;
+    bool owed;
+    bool held;
 } VirtRing;
 
 typedef enum VirtRingResult {
@@ -226,7 +243,8 @@ typedef enum VirtRingResult {
  * No chain counts as taken unless VRING_CHAIN is returned. With notifications
  * enabled and EVENT_IDX the event moves behind what the engine has seen. In a
  * packed ring that is the chain taken: who leaves chains must come back for
- * them without being told.
+ * them without being told. Behind a chain labelled MORE it moves only when
+ * the queue is found empty.
  */
 VirtRingResult vring_fetch(VirtRing *ring, const VirtRingAreas *areas,
                            const VirtRingMem *mem, VirtRingChain *chain,
@@ -272,6 +290,7 @@ unsigned vring_flush(VirtRing *ring, const VirtRingAreas *areas,
  * vring_should_notify: does the driver want an interrupt for what was
  * published since the last call?
  *
+ * Not yet if it was labelled MORE: a later call decides for all of it.
  * The full fence inside pairs with the one between the driver's store to its
  * event area and its look at the used entries.
  */
@@ -287,7 +306,12 @@ bool vring_should_notify(VirtRing *ring, const VirtRingAreas *areas);
 void vring_set_notification(VirtRing *ring, const VirtRingAreas *areas,
                             bool enable);
 
-/** vring_empty: true if no chain is available right now */
+/**
+ * vring_empty: true if no chain is available right now
+ *
+ * Then what labels have put off is made up for: notifications, if enabled,
+ * are asked for.
+ */
 bool vring_empty(VirtRing *ring, const VirtRingAreas *areas);
 
 /**
