@@ -22,7 +22,7 @@
 #include "hw/qdev-properties.h"
 #include "hw/virtio/virtio-bus.h"
 #include "hw/virtio/virtio-echo.h"
-#include "hw/virtio/virtio-iov.h"
+#include "hw/virtio/virtio-labels.h"
 #include "migration/vmstate.h"
 #include "qapi/error.h"
 #include "qapi/util.h"
@@ -378,6 +378,7 @@ static void echo_realize(DeviceState *dev, Error **errp)
         q->echo = s;
         q->vq = virtio_add_queue(vdev, VIRTQUEUE_MAX_SIZE,
                                  echo_handle_output);
+        virtio_queue_reads_on(q->vq);
         q->bh = virtio_bh_new_guarded(dev, echo_bh, q);
         q->held = g_new(VirtIOEchoRequest *, s->conf.batch);
         echo_order_seed(q, s->conf.seed + echo_queue_index(q));

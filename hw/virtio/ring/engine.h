@@ -48,6 +48,7 @@ typedef struct VirtRingCounters {
  * @pool_sz: size that they were taken with; 0 before the first
  * @life: counts the resets of the queue, never 0; elements carry that of theirs
  * @stale: elements of an earlier life handed back since the last flush
+ * @labels: for VirtRingAreas; changes between FEATURES_OK and DRIVER_OK
  *
  * Context: the queue's thread; @on changes under the BQL while no other
  * thread serves the queue.
@@ -64,6 +65,7 @@ typedef struct VirtRingEngine {
     VirtRingCounters counters;
     uint16_t life;
     unsigned stale;
+    uint8_t labels;
     bool on;
 } VirtRingEngine;
 

@@ -29,6 +29,7 @@ static void ring_attach(VirtQueue *vq);
  */
 static int ring_loaded(VirtIODevice *vdev);
 static const VMStateDescription vmstate_virtio_ring_in_order;
+static const VMStateDescription vmstate_virtio_labels;
 /* The queue was reset; nothing of it is in flight that will be pushed */
 static void ring_detach(VirtQueue *vq);
 static void ring_free(VirtQueue *vq);

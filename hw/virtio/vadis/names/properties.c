@@ -52,6 +52,8 @@ static const char *const descriptions[][2] = {
     { "virtio-pci-bus-master-bug-migration", "Old machines: work round "
                                              "drivers without bus master" },
     { "x-ats-page-aligned", "Say that translated addresses are page aligned" },
+    { "x-batch-labels", "Offer labels on packed queues (experiment beyond the "
+                        "standard)" },
     { "x-disable-pcie", "Be a plain PCI device even behind PCIe" },
     { "x-ignore-backend-features", "Offer features the backend lacks" },
     { "x-pcie-deverr-init", "Set up the PCIe error reporting control" },
