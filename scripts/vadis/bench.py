@@ -14,8 +14,8 @@ import signal
 import sys
 import time
 
-from . import bench_callgrind, bench_cells, bench_chart, bench_report
-from . import bench_smoke, bench_stats, progress
+from . import bench_callgrind, bench_cells, bench_chart, bench_labels
+from . import bench_report, bench_smoke, bench_stats, progress
 from .bench_qemu import Variant, run_quiet
 from .bench_time import TimeRun
 from .errors import Failure
@@ -183,6 +183,14 @@ def raised_priority():
             set_priority(before)
 
 
+def labels(args, tools, variants, plan):
+    """Batch labels of the subject; None where echo is not measured."""
+    if args.device and "echo" not in args.device:
+        return None
+    return bench_labels.run(tools, variants[-1], plan["rounds"],
+                            plan.get("milliseconds"))
+
+
 def measure(args):
     """Everything; returns the report."""
     begin = time.monotonic()
@@ -217,6 +225,9 @@ def measure(args):
         with raised_priority() as raised:
             report["machine"]["priority"] = "raised" if raised else "ordinary"
             run.run(plan["rounds"], plan["seconds"])
+            report["labels"] = labels(args, tools, variants, plan)
+    else:
+        report["labels"] = labels(args, tools, variants, {"rounds": 0})
     report["rounds"] = run.rounds
     report["probe"] = bench_stats.summary(run.probes)
     report["cells"] = bench_report.cells_of(run, report["subject"])

@@ -115,13 +115,18 @@ class BenchQemu:
     iothread: put echo and blk into a polling iothread
     wrapper: command to run QEMU under, for instance valgrind
     env: additions to the environment
+    extra: more of the command line
+    monitor: listen for QMP on monitor_path
     """
 
-    def __init__(self, variant, iothread=True, wrapper=(), env=None):
+    def __init__(self, variant, iothread=True, wrapper=(), env=None,
+                 extra=(), monitor=False):
         self.variant = variant
         self.iothread = iothread
         self.wrapper = list(wrapper)
         self.env = dict(os.environ, **(env or {}))
+        self.extra = list(extra)
+        self.monitor = monitor
         self.process = None
         self.dir = None
         self.log = None
@@ -130,6 +135,11 @@ class BenchQemu:
     def socket(self):
         """Path of the qtest socket."""
         return os.path.join(self.dir, "qtest")
+
+    @property
+    def monitor_path(self):
+        """Path of the QMP socket."""
+        return os.path.join(self.dir, "qmp")
 
     @property
     def pid(self):
@@ -147,11 +157,13 @@ class BenchQemu:
             "-qtest-log", "none"]
         if self.iothread:
             argv += ["-object", IOTHREAD]
+        if self.monitor:
+            argv += ["-qmp", f"unix:{self.monitor_path},server=on,wait=off"]
         # A firmware is loaded though never run; any will do.
         for where in ("/usr/share/seabios", "/usr/share/qemu"):
             if os.path.isdir(where):
                 argv += ["-L", where]
-        return argv + device_args(self.variant, self.iothread)
+        return argv + device_args(self.variant, self.iothread) + self.extra
 
     def __enter__(self):
         self.dir = tempfile.mkdtemp(prefix="vadis-bench.")

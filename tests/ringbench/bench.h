@@ -115,6 +115,7 @@ typedef struct VirtioPci {
     uint64_t device_cfg;
     uint32_t notify_multiplier;
     uint64_t msix_table;        /* 0 without the MSI-X capability */
+    unsigned labels_cap;        /* in configuration space; 0: none offered */
     uint64_t offered;           /* feature bits */
     uint64_t negotiated;
 } VirtioPci;
@@ -133,6 +134,9 @@ void virtio_pci_open(VirtioPci *d, QTestClient *q, unsigned slot,
  *            with BENCH_EXIT_UNSUPPORTED
  */
 void virtio_pci_negotiate(VirtioPci *d, uint64_t features);
+
+/* Accept batch labels, between FEATURES_OK and DRIVER_OK. */
+void virtio_pci_accept_labels(VirtioPci *d);
 
 /* Largest size of queue @vq that the device offers; 0: no such queue. */
 unsigned virtio_pci_queue_max(VirtioPci *d, unsigned vq);
@@ -208,7 +212,8 @@ const BenchDevice *bench_device_find(const char *name);
 /* What to run; see --help for each. */
 typedef struct BenchConfig {
     const BenchDevice *device;
-    bool packed, indirect, in_order, event_idx;
+    bool packed, indirect, in_order, event_idx, labels;
+    bool leave;                 /* do not reset the device in the end */
     bool lockstep;              /* rest between batches; see loop.c */
     bool interrupts;            /* ask for one per batch; needs lockstep */
     BenchCheck check;

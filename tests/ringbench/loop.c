@@ -313,6 +313,7 @@ static void make_queue(BenchLoop *l, GuestRam *ram)
         .driver = layout.driver,
         .device = layout.device,
         .features = l->dev->negotiated,
+        .labels = cfg->labels,
         .num = cfg->queue_size,
         .index = cfg->device->vq,
         /* QEMU 10.0 does not set WRITE in packed used descriptors. */
@@ -428,7 +429,9 @@ void bench_run(const BenchConfig *cfg, VirtioPci *dev, GuestRam *ram,
     res->warmup_requests = warmup;
     res->checked_bytes = l.checked_bytes;
 
-    virtio_pci_reset(dev);
+    if (!cfg->leave) {
+        virtio_pci_reset(dev);
+    }
     free(l.requests);
     free(l.slots);
 }

@@ -19,8 +19,8 @@ sys.path.insert(0, os.path.join(TOP, "scripts"))
 
 # pylint: disable=wrong-import-position
 from vadis import bench, bench_callgrind, bench_cells  # noqa: E402
-from vadis import bench_chart, bench_report, bench_smoke  # noqa: E402
-from vadis import bench_stats, bench_time  # noqa: E402
+from vadis import bench_chart, bench_labels, bench_report  # noqa: E402
+from vadis import bench_smoke, bench_stats, bench_time  # noqa: E402
 from vadis.bench_qemu import BenchQemu  # noqa: E402
 from vadis.errors import Failure  # noqa: E402
 
@@ -47,6 +47,16 @@ def fixture_qemu(variant):
 def fixture_main_loop_qemu(variant):
     with BenchQemu(variant, iothread=False) as qemu:
         yield qemu
+
+
+def test_labels_make_one_interrupt_of_a_batch(tools, variant):
+    for row in bench_labels.counts(tools, variant):
+        parts = row["batch"] // bench_labels.DEVICE_BATCH
+        assert row["on"] == {"kicks": 1, "interrupts": 1, "batches": parts}
+        # With EVENT_IDX the driver has asked for the first one only
+        assert row["off"] == {
+            "kicks": 1, "interrupts": 1 if row["event_idx"] else parts,
+            "batches": parts}
 
 
 ALL_CELLS = [c for d in DEVICES for c in bench_smoke.smoke_cells(d)]

@@ -10,6 +10,7 @@
 #include <linux/pci_regs.h>
 #include <linux/virtio_config.h>
 #include <linux/virtio_pci.h>
+#include "../../include/standard-headers/linux/virtio_labels.h"
 #include "bench.h"
 
 #define PCI_CONFIG_ADDRESS 0xcf8
@@ -98,6 +99,33 @@ static uint64_t capability_address(VirtioPci *d, unsigned cap,
     return bars[bar] + config_read32(d, cap + VIRTIO_PCI_CAP_OFFSET);
 }
 
+#define LABELS(field) offsetof(struct virtio_pci_labels_cap, field)
+
+/* A vendor's data: is it the format that we know? */
+static void vendor_capability(VirtioPci *d, unsigned cap)
+{
+    if (config_read16(d, cap + LABELS(vendor_id)) == VIRTIO_LABELS_VENDOR_ID &&
+        config_read16(d, cap + LABELS(version)) == VIRTIO_LABELS_VERSION &&
+        config_read32(d, cap + LABELS(magic)) == VIRTIO_LABELS_MAGIC) {
+        d->labels_cap = cap;
+    }
+}
+
+void virtio_pci_accept_labels(VirtioPci *d)
+{
+    unsigned at = d->labels_cap + LABELS(accepted);
+
+    if (!d->labels_cap) {
+        bench_fail(BENCH_EXIT_UNSUPPORTED, "slot %u does not offer batch "
+                   "labels; give the device x-batch-labels=on", d->slot);
+    }
+    config_write32(d, at, VIRTIO_LABELS_BATCH);
+    if (config_read32(d, at) != VIRTIO_LABELS_BATCH) {
+        bench_fail(BENCH_EXIT_DEVICE, "slot %u offers batch labels and does "
+                   "not take them", d->slot);
+    }
+}
+
 static void virtio_capability(VirtioPci *d, unsigned cap, const uint64_t *bars)
 {
     switch (config_read8(d, cap + VIRTIO_PCI_CAP_CFG_TYPE)) {
@@ -111,6 +139,9 @@ static void virtio_capability(VirtioPci *d, unsigned cap, const uint64_t *bars)
         break;
     case VIRTIO_PCI_CAP_DEVICE_CFG:
         d->device_cfg = capability_address(d, cap, bars);
+        break;
+    case VIRTIO_LABELS_CFG_TYPE:
+        vendor_capability(d, cap);
         break;
     default:
         break;

@@ -41,6 +41,9 @@ static const char usage[] =
 "  --lockstep          let the device come to rest after each batch, so that\n"
 "                      counts repeat (one batch in flight, no iothread)\n"
 "  --interrupts        ask for an interrupt per batch (with --lockstep)\n"
+"  --labels            accept and set batch labels (x-batch-labels=on)\n"
+"  --leave             do not reset the device in the end, so that its\n"
+"                      counters can be looked at\n"
 "  --device-tid N      the QEMU thread that works the queue (main thread)\n"
 "  --cpu N             run on this CPU\n"
 "  --timeout-ms N      give up after so long without progress (10000)\n"
@@ -100,7 +103,8 @@ enum {
     OPT_QTEST = 256, OPT_PID, OPT_DEVICE, OPT_SLOT, OPT_RING, OPT_INDIRECT,
     OPT_IN_ORDER, OPT_EVENT_IDX, OPT_QUEUE_SIZE, OPT_BATCH, OPT_OUTSTANDING,
     OPT_REQUESTS, OPT_MS, OPT_WARMUP, OPT_CHECK_ALL, OPT_LOCKSTEP,
-    OPT_INTERRUPTS, OPT_DEVICE_TID, OPT_CPU, OPT_TIMEOUT, OPT_HELP,
+    OPT_INTERRUPTS, OPT_LABELS, OPT_LEAVE, OPT_DEVICE_TID, OPT_CPU,
+    OPT_TIMEOUT, OPT_HELP,
 };
 
 static const struct option long_options[] = {
@@ -121,6 +125,8 @@ static const struct option long_options[] = {
     { "check-all", no_argument, NULL, OPT_CHECK_ALL },
     { "lockstep", no_argument, NULL, OPT_LOCKSTEP },
     { "interrupts", no_argument, NULL, OPT_INTERRUPTS },
+    { "labels", no_argument, NULL, OPT_LABELS },
+    { "leave", no_argument, NULL, OPT_LEAVE },
     { "device-tid", required_argument, NULL, OPT_DEVICE_TID },
     { "cpu", required_argument, NULL, OPT_CPU },
     { "timeout-ms", required_argument, NULL, OPT_TIMEOUT },
@@ -128,10 +134,37 @@ static const struct option long_options[] = {
     { }
 };
 
+/* What an option without argument sets, or NULL */
+static bool *flag_of(BenchConfig *cfg, int opt)
+{
+    switch (opt) {
+    case OPT_INDIRECT:
+        return &cfg->indirect;
+    case OPT_IN_ORDER:
+        return &cfg->in_order;
+    case OPT_EVENT_IDX:
+        return &cfg->event_idx;
+    case OPT_LOCKSTEP:
+        return &cfg->lockstep;
+    case OPT_INTERRUPTS:
+        return &cfg->interrupts;
+    case OPT_LABELS:
+        return &cfg->labels;
+    case OPT_LEAVE:
+        return &cfg->leave;
+    default:
+        return NULL;
+    }
+}
+
 static void set_option(Options *o, int opt, const char *name, const char *arg)
 {
     BenchConfig *cfg = &o->cfg;
 
+    if (flag_of(cfg, opt)) {
+        *flag_of(cfg, opt) = true;
+        return;
+    }
     switch (opt) {
     case OPT_QTEST:
         o->qtest = arg;
@@ -155,15 +188,6 @@ static void set_option(Options *o, int opt, const char *name, const char *arg)
             bench_fail(BENCH_EXIT_USAGE, "--ring %s: use split or packed", arg);
         }
         break;
-    case OPT_INDIRECT:
-        cfg->indirect = true;
-        break;
-    case OPT_IN_ORDER:
-        cfg->in_order = true;
-        break;
-    case OPT_EVENT_IDX:
-        cfg->event_idx = true;
-        break;
     case OPT_QUEUE_SIZE:
         cfg->queue_size = number(name, arg, 1, VIRTQ_MAX_SIZE);
         break;
@@ -184,12 +208,6 @@ static void set_option(Options *o, int opt, const char *name, const char *arg)
         break;
     case OPT_CHECK_ALL:
         cfg->check = BENCH_CHECK_ALL;
-        break;
-    case OPT_LOCKSTEP:
-        cfg->lockstep = true;
-        break;
-    case OPT_INTERRUPTS:
-        cfg->interrupts = true;
         break;
     case OPT_DEVICE_TID:
         cfg->device_tid = number(name, arg, 1, INT_MAX);
@@ -232,6 +250,9 @@ static void check_options(Options *o)
     }
     if (cfg->interrupts && !cfg->lockstep) {
         bench_fail(BENCH_EXIT_USAGE, "--interrupts needs --lockstep");
+    }
+    if (cfg->labels && !cfg->packed) {
+        bench_fail(BENCH_EXIT_USAGE, "--labels needs --ring packed");
     }
     if (cfg->requests % cfg->batch) {
         bench_fail(BENCH_EXIT_USAGE, "--requests %" PRIu64 " is not a "
@@ -320,6 +341,9 @@ int main(int argc, char **argv)
     guest_ram_map(&ram, o.pid);
     virtio_pci_open(&dev, &qtest, o.slot, o.cfg.device->virtio_id);
     virtio_pci_negotiate(&dev, features(&o.cfg));
+    if (o.cfg.labels) {
+        virtio_pci_accept_labels(&dev);
+    }
     bench_run(&o.cfg, &dev, &ram, o.pid, &res);
     report(&o.cfg, &dev, &res);
     guest_ram_unmap(&ram);
