@@ -15,6 +15,7 @@
 #include "qemu/bswap.h"
 #include "qemu/bitops.h"
 #include "qemu/module.h"
+#include "standard-headers/linux/pci_regs.h"
 #include "standard-headers/linux/virtio_pci.h"
 #include "virtio-signal-util.h"
 
@@ -140,6 +141,85 @@ static void test_reply_to_registers(void *obj, void *data,
             expect_broken(&t);
         }
     }
+    sig_end(&t);
+}
+
+/* The messages of queue @n's interrupt go to @addr, with @data. */
+static void aim_interrupt(SigTest *t, unsigned n, uint64_t addr, uint32_t data)
+{
+    QPCIDevice *dev = t->pci->pdev;
+    QPCIBar bar = dev->msix_table_bar;
+    uint64_t entry = dev->msix_table_off + PCI_MSIX_ENTRY_SIZE;
+
+    qpci_io_writel(dev, bar, entry + PCI_MSIX_ENTRY_LOWER_ADDR, addr);
+    qpci_io_writel(dev, bar, entry + PCI_MSIX_ENTRY_UPPER_ADDR, addr >> 32);
+    qpci_io_writel(dev, bar, entry + PCI_MSIX_ENTRY_DATA, data);
+    qpci_io_writel(dev, bar, entry + PCI_MSIX_ENTRY_VECTOR_CTRL, 0);
+    t->pci->msix_ops->set_queue_vector(t->pci, n, 1);
+}
+
+/* Interrupts that are a reset of the device while it sends them */
+static void test_interrupt_to_registers(void *obj, void *data,
+                                        QGuestAllocator *alloc)
+{
+    struct virtio_signal_req irq = sig_req(CLASS(IRQ), 1);
+    SigTest t;
+
+    sig_start(&t, obj, alloc, 0);
+    qpci_msix_enable(t.pci->pdev);
+    for (unsigned n = 0; n < t.num_queues; n++) {
+        uint8_t reply[8];
+
+        aim_interrupt(&t, n, t.pci->bar.addr + t.pci->common_cfg_offset +
+                      VIRTIO_PCI_COMMON_STATUS, 0);
+        sig_give(&t, 1, 2);
+        g_assert_cmpuint(sig_send(&t, &irq), ==, STATUS(OK));
+        g_assert_cmpuint(sig_send(&t, &irq), ==, STATUS(OK));
+        sig_ctrl(&t, VIRTIO_SIGNAL_CTRL_PEERS, 0, 0, reply, sizeof(reply));
+        sig_event(&t, 1);
+        sig_event(&t, 1);
+        sig_restart(&t);
+        expect_works(&t);
+        /* With an event index only the first use of a queue interrupts. */
+        sig_restart(&t);
+    }
+    qpci_msix_disable(t.pci->pdev);
+    sig_end(&t);
+}
+
+/* Interrupts that stop the VM while the device sends them */
+static void test_interrupt_stops(void *obj, void *data,
+                                 QGuestAllocator *alloc)
+{
+    struct virtio_signal_req irq = sig_req(CLASS(IRQ), 0);
+    const unsigned queues[] = {
+        VIRTIO_SIGNAL_SENDQ0, VIRTIO_SIGNAL_SENDQ0 + 1,
+    };
+    QPCIDevice *panic;
+    QPCIBar bar;
+    SigTest t;
+
+    sig_start(&t, obj, alloc, 0);
+    panic = qpci_device_find(t.pci->pdev->bus, QPCI_DEVFN(5, 0));
+    g_assert_nonnull(panic);
+    qpci_device_enable(panic);
+    bar = qpci_iomap(panic, 0, NULL);
+    qpci_msix_enable(t.pci->pdev);
+    for (unsigned i = 0; i < ARRAY_SIZE(queues); i++) {
+        aim_interrupt(&t, queues[i], bar.addr, 1);
+        sig_give(&t, 0, 1);
+        /* It is answered once, and as it went. */
+        g_assert_cmpuint(sig_send(&t, &irq), ==, STATUS(OK));
+        sig_event(&t, 0);
+        qtest_qmp_eventwait(t.qts, "STOP");
+        qtest_qmp_assert_success(t.qts, "{ 'execute': 'cont' }");
+        sig_restart(&t);
+        expect_works(&t);
+        /* With an event index only the first use of a queue interrupts. */
+        sig_restart(&t);
+    }
+    qpci_msix_disable(t.pci->pdev);
+    g_free(panic);
     sig_end(&t);
 }
 
@@ -273,6 +353,10 @@ static void register_virtio_signal_fault_tests(void)
         .edge.before_cmd_line = "-object signal-bus,id=bus0 "
                                 "-chardev null,id=c0",
     };
+    QOSGraphTestOptions panic = {
+        .edge.before_cmd_line = "-device pvpanic-pci,addr=05.0 "
+                                "-action panic=pause",
+    };
 
     qos_add_test("fault/sizes", "virtio-signal", test_sizes, NULL);
     qos_add_test("fault/ctrl-sizes", "virtio-signal", test_ctrl_sizes, NULL);
@@ -280,6 +364,10 @@ static void register_virtio_signal_fault_tests(void)
                  NULL);
     qos_add_test("fault/reply-to-registers", "virtio-signal",
                  test_reply_to_registers, NULL);
+    qos_add_test("fault/interrupt-to-registers", "virtio-signal",
+                 test_interrupt_to_registers, NULL);
+    qos_add_test("fault/interrupt-stops", "virtio-signal",
+                 test_interrupt_stops, &panic);
     qos_add_test("fault/storm", "virtio-signal", test_storm, NULL);
     qos_add_test("fault/noise", "virtio-signal", test_noise, NULL);
     qos_add_test("fault/wild-kicks", "virtio-signal", test_wild_kicks, NULL);

@@ -13,32 +13,6 @@
 #include "qemu/module.h"
 #include "virtio-signal-peer.h"
 
-/* The monitor's view of the peer; caller unrefs */
-static QDict *query_peer(SigTest *t)
-{
-    QDict *info = sig_query(t->qts);
-    QDict *peer = qobject_to(QDict,
-                             qlist_peek(qdict_get_qlist(info, "peers")));
-
-    g_assert_nonnull(peer);
-    qobject_ref(peer);
-    qobject_unref(info);
-    return peer;
-}
-
-static void expect_state(SigTest *t, const char *state)
-{
-    gint64 end = g_get_monotonic_time() + SIG_TIMEOUT_US;
-
-    for (bool there = false; !there;) {
-        QDict *peer = query_peer(t);
-
-        there = g_str_equal(qdict_get_str(peer, "state"), state);
-        qobject_unref(peer);
-        g_assert_cmpint(g_get_monotonic_time(), <, end);
-    }
-}
-
 /* A request to the peer, not waited for */
 static uint32_t send_start(SigTest *t, uint16_t class_id, uint64_t *in)
 {
@@ -211,7 +185,7 @@ static void test_permissions(void *obj, void *data, QGuestAllocator *alloc)
     g_assert_cmpuint(sig_peer_signal(&p, 0, &req), ==, STATUS(INVAL));
     req.dst_node = cpu_to_le16(VIRTIO_SIGNAL_NODE_ALL);
     g_assert_cmpuint(sig_peer_signal(&p, 0, &req), ==, STATUS(INVAL));
-    peer = query_peer(&t);
+    peer = sig_peer_query(&t);
     g_assert_cmpint(qdict_get_int(peer, "denied"), ==, 4);
     g_assert_cmpint(qdict_get_int(peer, "bad-frames"), ==, 0);
     qobject_unref(peer);
@@ -246,7 +220,7 @@ static void test_credits(void *obj, void *data, QGuestAllocator *alloc)
 
     /* The peer goes: what it had to answer may have been done. */
     sig_peer_close(&p);
-    expect_state(&t, "down");
+    sig_peer_expect_state(&t, "down");
     for (unsigned i = 0; i < PEER_CREDITS; i++) {
         g_assert_true(qvirtqueue_get_buf(t.qts, vq, &got, &len));
         g_assert_cmpuint(got, ==, token[i]);
@@ -293,8 +267,8 @@ static void test_slow_reader(void *obj, void *data, QGuestAllocator *alloc)
                       sizeof(body.call) + sizeof(body.req));
     }
     sig_peer_close(&p);
-    expect_state(&t, "down");
-    peer = query_peer(&t);
+    sig_peer_expect_state(&t, "down");
+    peer = sig_peer_query(&t);
     g_assert_cmpstr(qdict_get_str(peer, "error"), ==,
                     "more than 3 requests outstanding");
     qobject_unref(peer);
@@ -376,8 +350,8 @@ static void test_bad_frames(void *obj, void *data, QGuestAllocator *alloc)
 
         send_bad_frame(&p, &cases[i]);
         sig_peer_expect_end(&p);
-        expect_state(&t, "down");
-        peer = query_peer(&t);
+        sig_peer_expect_state(&t, "down");
+        peer = sig_peer_query(&t);
         g_assert_cmpstr(qdict_get_str(peer, "error"), ==, cases[i].error);
         qobject_unref(peer);
     }
@@ -420,7 +394,7 @@ static void test_bad_hello(void *obj, void *data, QGuestAllocator *alloc)
         stw_le_p((uint8_t *)&hello + cases[i].offset, cases[i].value);
         sig_peer_send(&p, VIRTIO_SIGNAL_LINK_HELLO, &hello, sizeof(hello));
         sig_peer_expect_end(&p);
-        peer = query_peer(&t);
+        peer = sig_peer_query(&t);
         g_assert_cmpstr(qdict_get_str(peer, "error"), ==, cases[i].error);
         g_assert_cmpstr(qdict_get_str(peer, "state"), ==, "down");
         qobject_unref(peer);
@@ -459,7 +433,7 @@ static void test_trickle(void *obj, void *data, QGuestAllocator *alloc)
     ping.frame.seq = cpu_to_le32(p.out_seq++);
     sig_peer_write(&p, &ping, sizeof(ping) - 1);
     sig_peer_close(&p);
-    expect_state(&t, "down");
+    sig_peer_expect_state(&t, "down");
     sig_end(&t);
 }
 
@@ -497,7 +471,7 @@ static void test_flapping(void *obj, void *data, QGuestAllocator *alloc)
         g_assert_cmpuint(sig_send(&t, &bell), ==, STATUS(OK));
     }
     sig_peer_close(&p);
-    expect_state(&t, "down");
+    sig_peer_expect_state(&t, "down");
     sig_give(&t, 0, 5);
     for (unsigned i = 1; i < 5; i++) {
         g_assert_cmpuint(sig_event(&t, 0).seq, ==, i);

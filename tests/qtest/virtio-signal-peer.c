@@ -9,10 +9,13 @@
 #include "libqtest.h"
 #include "qemu/bswap.h"
 #include "qemu/sockets.h"
+#include "qobject/qdict.h"
+#include "qobject/qlist.h"
 #include "virtio-signal-peer.h"
 
 static struct sockaddr_un peer_address;
 static int peer_listener = -1;
+static char *peer_options;
 
 static void peer_destroy(void *opaque)
 {
@@ -21,6 +24,7 @@ static void peer_destroy(void *opaque)
     close(peer_listener);
     unlink(peer_address.sun_path);
     rmdir(dir);
+    g_clear_pointer(&peer_options, g_free);
 }
 
 void *sig_peer_before(GString *cmd_line, void *arg)
@@ -36,15 +40,21 @@ void *sig_peer_before(GString *cmd_line, void *arg)
     g_assert_cmpint(bind(peer_listener, (struct sockaddr *)&peer_address,
                          sizeof(peer_address)), ==, 0);
     g_assert_cmpint(listen(peer_listener, 8), ==, 0);
-    g_string_append_printf(cmd_line, " -object signal-bus,id=bus0"
+    peer_options = g_strdup_printf(" -object signal-bus,id=bus0"
         " -chardev socket,id=link,fd=%d,server=on,wait=off"
         " -object signal-link,id=link1,signal-bus=bus0,chardev=link,"
         "local-node=%d,peer-node=%d,credits=%d%s ", peer_listener,
         PEER_LOCAL_NODE, PEER_NODE, LINK_CREDITS, arg ? (char *)arg : "");
+    g_string_append(cmd_line, peer_options);
     /* The same words may mean another socket: take no QEMU of before. */
     qos_invalidate_command_line();
     g_test_queue_destroy(peer_destroy, NULL);
     return arg;
+}
+
+char *sig_peer_command_line(void)
+{
+    return g_strconcat(qos_get_current_command_line(), peer_options, NULL);
 }
 
 SigPeer sig_peer_connect(void)
@@ -203,4 +213,29 @@ uint16_t sig_peer_signal(SigPeer *p, uint32_t id,
     memcpy(&answer, f.body, sizeof(answer));
     g_assert_cmpuint(le32_to_cpu(answer.call.id), ==, id);
     return le16_to_cpu(answer.reply.status);
+}
+
+QDict *sig_peer_query(SigTest *t)
+{
+    QDict *info = sig_query(t->qts);
+    QDict *peer = qobject_to(QDict,
+                             qlist_peek(qdict_get_qlist(info, "peers")));
+
+    g_assert_nonnull(peer);
+    qobject_ref(peer);
+    qobject_unref(info);
+    return peer;
+}
+
+void sig_peer_expect_state(SigTest *t, const char *state)
+{
+    gint64 end = g_get_monotonic_time() + SIG_TIMEOUT_US;
+
+    for (bool there = false; !there;) {
+        QDict *peer = sig_peer_query(t);
+
+        there = g_str_equal(qdict_get_str(peer, "state"), state);
+        qobject_unref(peer);
+        g_assert_cmpint(g_get_monotonic_time(), <, end);
+    }
 }

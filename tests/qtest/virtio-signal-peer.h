@@ -31,6 +31,9 @@ typedef struct SigFrame {
 /** A hook for QOSGraphTestOptions.before: a listening socket, and a link */
 void *sig_peer_before(GString *cmd_line, void *arg);
 
+/** The command line of the QEMU with the link, to be freed */
+char *sig_peer_command_line(void);
+
 /** Connect to the socket of sig_peer_before() */
 SigPeer sig_peer_connect(void);
 
@@ -60,5 +63,11 @@ SigPeer sig_peer_start(uint16_t state);
 /** Send a request to the device's node; wait for and return its status */
 uint16_t sig_peer_signal(SigPeer *p, uint32_t id,
                          const struct virtio_signal_req *req);
+
+/** The monitor's view of the peer; caller unrefs */
+QDict *sig_peer_query(SigTest *t);
+
+/** Wait until the monitor sees the peer in @state */
+void sig_peer_expect_state(SigTest *t, const char *state);
 
 #endif

@@ -227,3 +227,19 @@ QDict *sig_query(QTestState *qts)
     qobject_unref(rsp);
     return device;
 }
+
+void sig_wait_migrated(QTestState *qts)
+{
+    gint64 end = g_get_monotonic_time() + SIG_TIMEOUT_US;
+
+    for (bool done = false; !done;) {
+        QDict *rsp = qtest_qmp(qts, "{ 'execute': 'query-migrate' }");
+        const char *status = qdict_get_str(qdict_get_qdict(rsp, "return"),
+                                           "status");
+
+        g_assert_cmpstr(status, !=, "failed");
+        done = g_str_equal(status, "completed");
+        qobject_unref(rsp);
+        g_assert_cmpint(g_get_monotonic_time(), <, end);
+    }
+}

@@ -89,4 +89,7 @@ void sig_expect_needs_reset(SigTest *t);
 /** The answer of x-query-virtio-signal for the one device; caller unrefs */
 QDict *sig_query(QTestState *qts);
 
+/** Wait until a migration, from or to this QEMU, is complete */
+void sig_wait_migrated(QTestState *qts);
+
 #endif

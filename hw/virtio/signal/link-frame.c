@@ -95,12 +95,28 @@ static gboolean link_writable(void *chr, GIOCondition cond, void *opaque)
     return G_SOURCE_REMOVE;
 }
 
+/* Such a connection is always ready for writing: not to be waited for. */
+static void link_write_error(SignalLink *l)
+{
+    g_byte_array_set_size(l->out, 0);
+    if (l->state != SIGNAL_LINK_CLOSED && l->state != SIGNAL_LINK_FAILED) {
+        g_free(l->port.error);
+        /* The chardev keeps the reason for itself. */
+        l->port.error = g_strdup("the connection cannot be written to");
+        l->state = SIGNAL_LINK_FAILED;
+        qemu_bh_schedule(l->close_bh);
+    }
+}
+
 static void link_flush(SignalLink *l)
 {
     while (l->out->len) {
         int n = qemu_chr_fe_write(&l->chr, l->out->data, l->out->len);
 
         /* An error may have closed the connection and emptied the buffer. */
+        if (n < 0 && errno != EAGAIN) {
+            link_write_error(l);
+        }
         if (n <= 0) {
             break;
         }

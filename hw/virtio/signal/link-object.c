@@ -101,8 +101,14 @@ static void link_finalize(Object *obj)
     SignalLink *l = SIGNAL_LINK(obj);
 
     if (l->complete) {
+        static const char why[] = "the link was deleted";
         SignalBus *bus = l->port.bus;
 
+        /* The chardev stays, and would keep the connection, unread. */
+        if (l->state == SIGNAL_LINK_HELLO || l->state == SIGNAL_LINK_UP) {
+            signal_link_send(l, VIRTIO_SIGNAL_LINK_BYE, why, strlen(why));
+        }
+        qemu_chr_fe_disconnect(&l->chr);
         qemu_chr_fe_deinit(&l->chr, false);
         signal_link_closed(l);
         signal_bus_remove(&l->port);

@@ -5,6 +5,7 @@
  */
 
 #include "qemu/osdep.h"
+#include "hw/virtio/virtio-guard.h"
 #include "hw/virtio/virtio-iov.h"
 #include "deliver.h"
 #include "send.h"
@@ -35,33 +36,59 @@ static void call_reply(VirtIOSignal *s, VirtQueue *vq, VirtQueueElement *elem,
     virtio_notify(vdev, vq);
 }
 
-static void call_free(SignalCall *call)
+/*
+ * The interrupt of an answer is a write that can have any effect, among them
+ * that all calls are dropped or finished: it is not among them any more.
+ */
+static void call_end(SignalCall *call)
 {
     QTAILQ_REMOVE(&call->dev->calls, call, next);
+    if (call->elem) {
+        call_reply(call->dev, call->vq, call->elem, call->class_id,
+                   &call->result);
+    }
     g_free(call->elem);
     g_free(call);
 }
 
 void signal_call_done(SignalCall *call, const SignalResult *part)
 {
+    VirtIODevice *vdev = VIRTIO_DEVICE(call->dev);
+    bool guard = virtio_guard_engage(vdev);
+
     signal_result_add(&call->result, part);
     if (--call->waiting == 0) {
-        call_reply(call->dev, call->vq, call->elem, call->class_id,
-                   &call->result);
-        call_free(call);
+        call_end(call);
     }
+    virtio_guard_restore(vdev, guard);
+}
+
+/* Nothing that peers say about @call matters any more. */
+static void call_cancel(SignalCall *call)
+{
+    if (call->dev->conf.bus) {
+        signal_bus_cancel(call->dev->conf.bus, call);
+    }
+    /* send_request() goes on with it, and ends it. */
+    call->waiting = call->active;
 }
 
 void signal_send_finish(VirtIOSignal *s)
 {
-    SignalCall *call, *next;
+    SignalCall *call, *last = NULL;
 
-    QTAILQ_FOREACH_SAFE(call, &s->calls, next, next) {
-        signal_bus_cancel(s->conf.bus, call);
+    /* From the start each time: an answer may drop any of the others. */
+    while ((call = QTAILQ_FIRST(&s->calls)) && call != last) {
         signal_result_refuse(&call->result, VIRTIO_SIGNAL_S_AGAIN,
-                             call->waiting);
-        call_reply(s, call->vq, call->elem, call->class_id, &call->result);
-        call_free(call);
+                             call->waiting - call->active);
+        call_cancel(call);
+        if (call->active) {
+            QTAILQ_REMOVE(&s->calls, call, next);
+            QTAILQ_INSERT_TAIL(&s->calls, call, next);
+            last = call;
+        } else {
+            call_end(call);
+        }
     }
 }
 
@@ -70,10 +97,13 @@ void signal_send_drop(VirtIOSignal *s, VirtQueue *vq)
     SignalCall *call, *next;
 
     QTAILQ_FOREACH_SAFE(call, &s->calls, next, next) {
-        if (!vq || call->vq == vq) {
-            signal_bus_cancel(s->conf.bus, call);
+        if (call->elem && (!vq || call->vq == vq)) {
+            call_cancel(call);
             virtqueue_detach_element(call->vq, call->elem, 0);
-            call_free(call);
+            g_clear_pointer(&call->elem, g_free);
+            if (!call->active) {
+                call_end(call);
+            }
         }
     }
 }
@@ -114,6 +144,11 @@ static void send_to_port(SignalPort *port, const SignalMsg *msg,
     VirtIOSignal *s = call->dev;
     SignalResult part = { };
 
+    /* The VM was stopped or the device reset by what was done for a port. */
+    if (!call->elem || !VIRTIO_DEVICE(s)->vm_running) {
+        signal_result_refuse(&call->result, VIRTIO_SIGNAL_S_AGAIN, 1);
+        return;
+    }
     call->waiting++;
     if (port->ops->submit(port, s->conf.node, msg, call, &part)) {
         call->waiting--;
@@ -180,11 +215,13 @@ static void send_request(VirtIOSignal *s, VirtQueue *vq,
     QTAILQ_INSERT_TAIL(&s->calls, call, next);
     /* A part that is done before the last one was asked must not end it. */
     call->waiting = 1;
+    call->active = true;
     if (status) {
         signal_result_refuse(&call->result, status, 1);
     } else {
         send_route(call, &msg);
     }
+    call->active = false;
     signal_call_done(call, &(SignalResult) { });
 }
 
@@ -194,7 +231,7 @@ static unsigned send_queue(VirtIOSignal *s, VirtQueue *vq, unsigned max)
     VirtIODevice *vdev = VIRTIO_DEVICE(s);
     unsigned n;
 
-    for (n = 0; n < max; n++) {
+    for (n = 0; n < max && vdev->vm_running; n++) {
         VirtQueueElement *elem = virtqueue_pop(vq, sizeof(*elem));
 
         if (!elem) {

@@ -16,9 +16,10 @@
 struct SignalCall {
     VirtIOSignal *dev;
     VirtQueue *vq;
-    VirtQueueElement *elem;
+    VirtQueueElement *elem; /* NULL once dropped */
     uint16_t class_id;
     unsigned waiting;       /* ports that have not answered yet */
+    bool active;            /* on the stack, and counted in @waiting */
     SignalResult result;    /* of those that have */
     QTAILQ_ENTRY(SignalCall) next;
 };

@@ -14,6 +14,7 @@
 #include "qemu/osdep.h"
 #include "hw/boards.h"
 #include "hw/qdev-properties.h"
+#include "hw/virtio/virtio-guard.h"
 #include "migration/vmstate.h"
 #include "qapi/error.h"
 #include "qemu/module.h"
@@ -44,13 +45,18 @@ static bool signal_node_submit(SignalPort *port, uint16_t src_node,
                                const SignalMsg *msg, SignalCall *call,
                                SignalResult *res)
 {
+    VirtIODevice *vdev = VIRTIO_DEVICE(port->owner);
+
     if (signal_msg_is_lifecycle(msg)) {
         /* This node's machine is the sender's own one. */
         signal_result_refuse(res, VIRTIO_SIGNAL_S_UNSUPP, 1);
     } else if (port->state != VIRTIO_SIGNAL_PEER_READY) {
         signal_result_refuse(res, VIRTIO_SIGNAL_S_PEER_DOWN, 1);
     } else {
+        bool guard = virtio_guard_engage(vdev);
+
         signal_deliver(port->owner, src_node, msg, res);
+        virtio_guard_restore(vdev, guard);
     }
     return true;
 }
@@ -60,7 +66,10 @@ static void signal_node_changed(SignalPort *port, const SignalPort *other)
     VirtIODevice *vdev = VIRTIO_DEVICE(port->owner);
 
     if (virtio_vdev_has_feature(vdev, VIRTIO_SIGNAL_F_REMOTE)) {
+        bool guard = virtio_guard_engage(vdev);
+
         signal_deliver_peer(port->owner, other);
+        virtio_guard_restore(vdev, guard);
     }
 }
 
@@ -71,20 +80,28 @@ static const SignalPortOps signal_node_ops = {
 
 static void signal_handle_ctrl(VirtIODevice *vdev, VirtQueue *vq)
 {
+    bool guard = virtio_guard_engage(vdev);
+
     signal_ctrl_serve(VIRTIO_SIGNAL(vdev));
+    virtio_guard_restore(vdev, guard);
 }
 
 static void signal_handle_send(VirtIODevice *vdev, VirtQueue *vq)
 {
+    bool guard = virtio_guard_engage(vdev);
+
     signal_send_serve(VIRTIO_SIGNAL(vdev));
+    virtio_guard_restore(vdev, guard);
 }
 
 static void signal_handle_event(VirtIODevice *vdev, VirtQueue *vq)
 {
     VirtIOSignal *s = VIRTIO_SIGNAL(vdev);
     unsigned first = VIRTIO_SIGNAL_SENDQ0 + s->conf.sendqs;
+    bool guard = virtio_guard_engage(vdev);
 
     signal_target_flush(&s->targets[virtio_get_queue_index(vq) - first]);
+    virtio_guard_restore(vdev, guard);
 }
 
 /* Goes on where a pass gave way, and with what waited while the VM stood. */
@@ -104,7 +121,10 @@ static void signal_set_status(VirtIODevice *vdev, uint8_t status)
     VirtIOSignal *s = VIRTIO_SIGNAL(vdev);
 
     if (!vdev->vm_running) {
+        bool guard = virtio_guard_engage(vdev);
+
         signal_send_finish(s);
+        virtio_guard_restore(vdev, guard);
     } else if (status & VIRTIO_CONFIG_S_DRIVER_OK) {
         qemu_bh_schedule(s->bh);
     }
@@ -249,7 +269,7 @@ static void signal_realize(DeviceState *dev, Error **errp)
                        "virtio-signal");
     virtio_init(vdev, VIRTIO_ID_SIGNAL, sizeof(struct virtio_signal_config));
     QTAILQ_INIT(&s->calls);
-    s->bh = qemu_bh_new_guarded(signal_bh, s, &dev->mem_reentrancy_guard);
+    s->bh = virtio_bh_new_guarded(dev, signal_bh, s);
     s->ctrlq = virtio_add_queue(vdev, CTRLQ_SIZE, signal_handle_ctrl);
     s->sendqs = g_new(VirtQueue *, s->conf.sendqs);
     for (unsigned i = 0; i < s->conf.sendqs; i++) {
@@ -347,9 +367,18 @@ static const VMStateDescription vmstate_signal_device = {
     },
 };
 
+/* Peers are what they are here, whatever the driver heard there. */
 static int signal_post_load(VirtIODevice *vdev)
 {
-    signal_node_update(VIRTIO_SIGNAL(vdev), vdev->status);
+    VirtIOSignal *s = VIRTIO_SIGNAL(vdev);
+    SignalPort *port = NULL;
+
+    signal_node_update(s, vdev->status);
+    if (s->conf.bus && virtio_vdev_has_feature(vdev, VIRTIO_SIGNAL_F_REMOTE)) {
+        while ((port = signal_bus_next(s->conf.bus, s->conf.node, port))) {
+            signal_deliver_peer(s, port);
+        }
+    }
     return 0;
 }
 
