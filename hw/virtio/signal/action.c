@@ -6,6 +6,7 @@
 
 #include "qemu/osdep.h"
 #include "hw/qdev-core.h"
+#include "system/runstate-action.h"
 #include "system/runstate.h"
 #include "action.h"
 #include "trace.h"
@@ -37,6 +38,8 @@ static bool action_kill(SignalKillAction kill, bool *paused)
         !runstate_check(RUN_STATE_PRELAUNCH)) {
         return false;
     }
+    /* As the monitor's quit does: -no-shutdown is about the guest's wish. */
+    shutdown_action = SHUTDOWN_ACTION_POWEROFF;
     qemu_system_shutdown_request(SHUTDOWN_CAUSE_HOST_QMP_QUIT);
     return true;
 }
