@@ -12,7 +12,8 @@
  */
 
 #include "qemu/osdep.h"
-#include "hw/virtio/virtio.h"
+#include "hw/virtio/virtio-guard.h"
+#include "hw/virtio/virtio-iov.h"
 #include "qapi/error.h"
 #include "qemu/error-report.h"
 #include "qemu/iov.h"
@@ -44,6 +45,7 @@ static void arm(VhostPCI *s)
 static void timed_out(void *opaque)
 {
     VhostPCI *s = opaque;
+    bool guard = virtio_guard_engage(VIRTIO_DEVICE(s));
     Error *err = NULL;
 
     if (s->conn.state == VP_WAITING) {
@@ -56,6 +58,7 @@ static void timed_out(void *opaque)
                    s->conf.reply_timeout_ms);
     }
     vp_connection_drop(s, VIRTIO_VHOST_PCI_E_TIMEOUT, err);
+    virtio_guard_restore(VIRTIO_DEVICE(s), guard);
 }
 
 /* Ready for the next message */
@@ -113,6 +116,7 @@ void vp_connection_drop(VhostPCI *s, unsigned code, Error *err)
     s->status = 0;
     s->generation++;
     s->last_error = code;
+    vp_config_refresh(s);
     if (code != VIRTIO_VHOST_PCI_E_CLOSED) {
         qemu_chr_fe_disconnect(&s->chr);
     }
@@ -185,30 +189,36 @@ static void relay(VhostPCI *s)
     VirtIODevice *vdev = VIRTIO_DEVICE(s);
     VPConnection *c = &s->conn;
     size_t len = HDR + c->msg.hdr.size;
+    bool answer = c->acked ||
+                  vp_rule(c->msg.hdr.request)->reply != VP_NO_REPLY;
     VirtQueueElement *elem;
+    Error *err = NULL;
 
     elem = guest_ready(s) ? virtqueue_pop(s->rxq, sizeof(*elem)) : NULL;
     if (!elem) {
         arm(s);
         return;
     }
-    if (iov_from_buf(elem->in_sg, elem->in_num, 0, c->msg.bytes, len) != len) {
-        Error *err = NULL;
-
+    if (!virtio_iov_is_ram(elem->in_sg, elem->in_num) ||
+        iov_from_buf(elem->in_sg, elem->in_num, 0, c->msg.bytes, len) != len) {
         virtqueue_detach_element(s->rxq, elem, 0);
         g_free(elem);
-        virtio_error(vdev, "%s: a receive buffer is smaller than a message",
-                     s->name);
+        virtio_error(vdev, "%s: a receive buffer is smaller than a message, "
+                     "or not RAM", s->name);
         error_setg(&err, "the driver's receive buffers are too small");
         vp_connection_drop(s, VIRTIO_VHOST_PCI_E_REPLY, err);
         return;
     }
+    /* The ring may be anywhere: what is written to it can have any effect. */
+    c->in_hand = false;
+    c->open = answer;
     virtqueue_push(s->rxq, elem, len);
     g_free(elem);
     s->messages++;
-    c->in_hand = false;
-    if (c->acked || vp_rule(c->msg.hdr.request)->reply != VP_NO_REPLY) {
-        c->open = true;
+    if (c->state != VP_UP) {
+        return;
+    }
+    if (answer) {
         arm(s);
     } else {
         next_message(s);
@@ -312,7 +322,10 @@ static void read_bytes(void *opaque, const uint8_t *buf, int size)
         return;
     }
     if (msg->have == HDR + msg->hdr.size) {
+        bool guard = virtio_guard_engage(VIRTIO_DEVICE(s));
+
         dispatch(s);
+        virtio_guard_restore(VIRTIO_DEVICE(s), guard);
     }
 }
 
@@ -342,6 +355,7 @@ static void go_up(VhostPCI *s)
 static void event(void *opaque, QEMUChrEvent event)
 {
     VhostPCI *s = opaque;
+    bool guard = virtio_guard_engage(VIRTIO_DEVICE(s));
 
     switch (event) {
     case CHR_EVENT_OPENED:
@@ -360,6 +374,7 @@ static void event(void *opaque, QEMUChrEvent event)
     default:
         break;
     }
+    virtio_guard_restore(VIRTIO_DEVICE(s), guard);
 }
 
 /* -- from the driver */
@@ -421,6 +436,7 @@ static void limit_reply(VhostPCI *s, VPMessage *reply)
 static bool backend_request(VhostPCI *s, VPMessage *msg, size_t len)
 {
     struct vhost_pci_iotlb miss;
+    ssize_t sent;
 
     if (len < HDR || msg->hdr.size != len - HDR ||
         (msg->hdr.flags & ~VHOST_PCI_MSG_NEED_REPLY) !=
@@ -444,9 +460,13 @@ static bool backend_request(VhostPCI *s, VPMessage *msg, size_t len)
         return false;
     }
     msg->hdr.flags = VHOST_PCI_MSG_VERSION;
-    return s->conn.backend_fd >= 0 &&
-           send(s->conn.backend_fd, msg->bytes, len,
-                MSG_DONTWAIT | MSG_NOSIGNAL) == len;
+    if (s->conn.backend_fd < 0) {
+        return false;
+    }
+    sent = send(s->conn.backend_fd, msg->bytes, len,
+                MSG_DONTWAIT | MSG_NOSIGNAL);
+    /* That A does not read is no offence of the driver, which asks again. */
+    return sent == len || (sent < 0 && errno == EAGAIN);
 }
 
 /* Returns false when the driver broke the rules */
@@ -468,13 +488,19 @@ static bool from_driver(VhostPCI *s, VPMessage *msg, size_t len)
     return true;
 }
 
+static void tx_more(void *opaque)
+{
+    vp_connection_tx(opaque);
+}
+
 void vp_connection_tx(VhostPCI *s)
 {
     VirtIODevice *vdev = VIRTIO_DEVICE(s);
     bool any = false;
+    unsigned i;
 
     /* No more than the ring holds, or the driver could keep us here. */
-    for (unsigned i = 0; i < VP_QUEUE_SIZE && guest_ready(s); i++) {
+    for (i = 0; i < VP_QUEUE_SIZE && guest_ready(s); i++) {
         VirtQueueElement *elem = virtqueue_pop(s->txq, sizeof(*elem));
         VPMessage msg = { 0 };
         size_t len, all;
@@ -496,6 +522,10 @@ void vp_connection_tx(VhostPCI *s)
             vp_connection_drop(s, VIRTIO_VHOST_PCI_E_REPLY, err);
         }
     }
+    if (i == VP_QUEUE_SIZE) {
+        /* Its notifications were off: no kick tells of what is left. */
+        qemu_bh_schedule(s->tx_bh);
+    }
     if (any) {
         virtio_notify(vdev, s->txq);
     }
@@ -504,6 +534,7 @@ void vp_connection_tx(VhostPCI *s)
 void vp_connection_init(VhostPCI *s)
 {
     s->conn.backend_fd = -1;
+    s->tx_bh = virtio_bh_new_guarded(DEVICE(s), tx_more, s);
     s->timer = timer_new_ms(QEMU_CLOCK_REALTIME, timed_out, s);
     qemu_chr_fe_set_handlers(&s->chr, can_read, read_bytes, event, NULL, s,
                              NULL, true);
@@ -513,6 +544,7 @@ void vp_connection_cleanup(VhostPCI *s)
 {
     vp_connection_drop(s, VIRTIO_VHOST_PCI_E_DRIVER, NULL);
     qemu_chr_fe_deinit(&s->chr, false);
+    g_clear_pointer(&s->tx_bh, qemu_bh_delete);
     timer_free(s->timer);
     s->timer = NULL;
 }

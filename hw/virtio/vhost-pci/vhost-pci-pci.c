@@ -54,6 +54,7 @@ static const MemoryRegionOps doorbell_ops = {
     .read = doorbell_read,
     .write = doorbell_write,
     .endianness = DEVICE_LITTLE_ENDIAN,
+    .valid = { .min_access_size = 1, .max_access_size = 4 },
     .impl = { .min_access_size = 1, .max_access_size = 4 },
 };
 
@@ -184,6 +185,23 @@ static bool add_registers(VhostPCIPCI *p, Error **errp)
            add_capability(PCI_DEVICE(p), &notify, at + PAGE, errp);
 }
 
+/* Parts of a BAR that stay in it would keep the device they belong to. */
+static void del_registers(VhostPCIPCI *p)
+{
+    VirtIOPCIProxy *proxy = VIRTIO_PCI(p);
+
+    memory_region_del_subregion(&proxy->modern_bar, &p->doorbells);
+    memory_region_del_subregion(&proxy->modern_bar, &p->notify);
+}
+
+static void vp_pci_exit(PCIDevice *pci)
+{
+    ObjectClass *parent = object_class_by_name(TYPE_VIRTIO_PCI);
+
+    del_registers(VHOST_PCI_PCI(pci));
+    PCI_DEVICE_CLASS(parent)->exit(pci);
+}
+
 static void vp_pci_realize(VirtIOPCIProxy *proxy, Error **errp)
 {
     VhostPCIPCI *p = VHOST_PCI_PCI(proxy);
@@ -207,6 +225,7 @@ static void vp_pci_realize(VirtIOPCIProxy *proxy, Error **errp)
     /* The size of the BAR is fixed once the device is on the bus. */
     if (!add_registers(p, errp) ||
         !qdev_realize(DEVICE(&p->vdev), BUS(&proxy->bus), errp)) {
+        del_registers(p);
         return;
     }
     pci_register_bar(PCI_DEVICE(p), WINDOW_BAR,
@@ -240,6 +259,7 @@ static void vp_pci_class_init(ObjectClass *klass, void *data)
 
     k->realize = vp_pci_realize;
     pc->class_id = PCI_CLASS_OTHERS;
+    pc->exit = vp_pci_exit;
     dc->desc = "Serves the virtio device of another VM";
     set_bit(DEVICE_CATEGORY_MISC, dc->categories);
     device_class_set_props(dc, vp_pci_properties);

@@ -11,6 +11,7 @@
 #include "chardev/char-socket.h"
 #include "hw/qdev-properties.h"
 #include "hw/qdev-properties-system.h"
+#include "hw/virtio/virtio-guard.h"
 #include "migration/vmstate.h"
 #include "qapi/error.h"
 #include "qapi/util.h"
@@ -22,12 +23,18 @@
 
 static void vp_handle_rx(VirtIODevice *vdev, VirtQueue *vq)
 {
+    bool guard = virtio_guard_engage(vdev);
+
     vp_connection_rx(VHOST_PCI_DEVICE(vdev));
+    virtio_guard_restore(vdev, guard);
 }
 
 static void vp_handle_tx(VirtIODevice *vdev, VirtQueue *vq)
 {
+    bool guard = virtio_guard_engage(vdev);
+
     vp_connection_tx(VHOST_PCI_DEVICE(vdev));
+    virtio_guard_restore(vdev, guard);
 }
 
 static void vp_kicked(void *opaque, unsigned ring)
@@ -74,6 +81,13 @@ static void vp_get_config(VirtIODevice *vdev, uint8_t *data)
     memcpy(data, &config, sizeof(config));
 }
 
+void vp_config_refresh(VhostPCI *s)
+{
+    VirtIODevice *vdev = VIRTIO_DEVICE(s);
+
+    vp_get_config(vdev, vdev->config);
+}
+
 static void vp_set_config(VirtIODevice *vdev, const uint8_t *data)
 {
     uint32_t status = ldl_le_p(data);
@@ -82,6 +96,7 @@ static void vp_set_config(VirtIODevice *vdev, const uint8_t *data)
         vp_connection_driver(VHOST_PCI_DEVICE(vdev),
                              status & VIRTIO_VHOST_PCI_S_BACKEND_UP);
     }
+    vp_config_refresh(VHOST_PCI_DEVICE(vdev));
 }
 
 static void vp_set_status(VirtIODevice *vdev, uint8_t status)
@@ -90,8 +105,11 @@ static void vp_set_status(VirtIODevice *vdev, uint8_t status)
 
     /* What came while the VM was stopped */
     if (vdev->vm_running && (status & VIRTIO_CONFIG_S_DRIVER_OK)) {
+        bool guard = virtio_guard_engage(vdev);
+
         vp_connection_tx(s);
         vp_connection_rx(s);
+        virtio_guard_restore(vdev, guard);
     }
 }
 
@@ -105,6 +123,7 @@ static void vp_reset(VirtIODevice *vdev)
         vp_connection_drop(s, VIRTIO_VHOST_PCI_E_DRIVER, NULL);
     }
     s->status = 0;
+    vp_config_refresh(s);
     if (s->transport) {
         s->transport->reset(s->transport_opaque);
     }

@@ -110,6 +110,7 @@ struct VhostPCI {
     VPGrants grants;
     VPRings rings;
     VPConnection conn;
+    QEMUBH *tx_bh;              /* goes on where a pass over tx gave way */
     QEMUTimer *timer;           /* bounds how long A waits for B */
     bool dropping;
     int64_t warned_ms;          /* when a warning was last printed */
@@ -163,6 +164,15 @@ void vp_connection_tx(VhostPCI *s);
  */
 bool vp_act(VhostPCI *s, VPAction action, bool *refused, unsigned *code,
             Error **errp);
+
+/* vhost-pci.c */
+
+/**
+ * vp_config_refresh - put what changed where a store of the driver finds it
+ *
+ * A store to a field comes with the bytes of all others as last put there.
+ */
+void vp_config_refresh(VhostPCI *s);
 
 /* vhost-pci.c, for the transport */
 

@@ -354,3 +354,22 @@ void qvp_store(QVhostPCI *t, uint64_t offset, uint8_t value)
 {
     qpci_io_writeb(t->pci->pdev, t->window, offset, value);
 }
+
+void qvp_only_visible(QVhostPCI *t, uint64_t from, uint64_t to)
+{
+    g_autofree uint8_t *all = qvp_window(t);
+
+    for (uint64_t i = 0; i < QVP_WINDOW; i++) {
+        if (i < from || i >= to) {
+            g_assert_cmphex(all[i], ==, 0);
+        }
+    }
+}
+
+uint8_t *qvp_map(int fd, size_t size)
+{
+    uint8_t *at = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+
+    g_assert_true(at != MAP_FAILED);
+    return at;
+}

@@ -120,6 +120,12 @@ uint64_t qvp_table(QVhostPCI *t, const struct vhost_pci_region *regions,
 /** qvp_window - read all of the window; free with g_free() */
 uint8_t *qvp_window(QVhostPCI *t);
 
+/** qvp_only_visible - all of the window but [from, to) reads as zeros */
+void qvp_only_visible(QVhostPCI *t, uint64_t from, uint64_t to);
+
+/** qvp_map - map a file of @size bytes, shared */
+uint8_t *qvp_map(int fd, size_t size);
+
 /** qvp_byte - read a byte of the window */
 uint8_t qvp_byte(QVhostPCI *t, uint64_t offset);
 void qvp_store(QVhostPCI *t, uint64_t offset, uint8_t value);
