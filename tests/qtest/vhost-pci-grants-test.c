@@ -5,6 +5,7 @@
  */
 
 #include "qemu/osdep.h"
+#include <sys/eventfd.h>
 #include <sys/mman.h>
 #include "libqtest.h"
 #include "libqos/vhost-pci.h"
@@ -173,6 +174,63 @@ static void grants_survive_a_new_table(void)
     qvp_stop(t);
 }
 
+static void grant_all(QVhostPCI *t)
+{
+    g_assert_cmpuint(update(t, IOVA, PAGE, UADDR + PAGE, 3), ==, 0);
+    g_assert_cmphex(qvp_byte(t, PAGE), ==, 0xcc);
+}
+
+static void stop_ring(QVhostPCI *t, unsigned ring)
+{
+    struct vhost_pci_vring_state state = { .index = ring };
+
+    qvp_send(t, VHOST_PCI_GET_VRING_BASE, &state, sizeof(state));
+    /* The driver may finish what it does with the ring. */
+    g_assert_cmphex(qvp_byte(t, PAGE), ==, 0xcc);
+    qvp_answer(t, VHOST_PCI_GET_VRING_BASE, &state, sizeof(state));
+    qvp_recv(t, VHOST_PCI_GET_VRING_BASE, &state, sizeof(state));
+}
+
+/* A unmaps its memory without a word when its device stops. */
+static void grants_end_with_the_device(void)
+{
+    QVhostPCI *t = qvp_start(",vhost-iommu=required");
+    int fd = qvp_memfd(MIB, 0xcc), kick = eventfd(0, 0);
+    uint64_t features = F_IOMMU, status = 0;
+    QVPMessage msg;
+
+    qvp_negotiate(t, F_IOMMU);
+    g_assert_cmpuint(qvp_table(t, &one_region, &fd, 1, NULL), ==, 0);
+    for (uint64_t ring = 0; ring < 2; ring++) {
+        g_assert_cmpuint(qvp_request(t, VHOST_PCI_SET_VRING_KICK, &ring, 8,
+                                     &kick, 1), ==, 0);
+        qvp_rx(t, &msg);
+    }
+    grant_all(t);
+    stop_ring(t, 1);
+    g_assert_cmphex(qvp_byte(t, PAGE), ==, 0xcc);
+    stop_ring(t, 0);
+    qvp_only_visible(t, 0, 0);
+
+    grant_all(t);
+    qvp_send(t, VHOST_PCI_SET_FEATURES, &features, sizeof(features));
+    qvp_rx(t, &msg);
+    qvp_only_visible(t, 0, 0);
+
+    grant_all(t);
+    qvp_send(t, VHOST_PCI_RESET_DEVICE, NULL, 0);
+    qvp_rx(t, &msg);
+    qvp_only_visible(t, 0, 0);
+
+    grant_all(t);
+    qvp_send(t, VHOST_PCI_SET_STATUS, &status, sizeof(status));
+    qvp_rx(t, &msg);
+    qvp_only_visible(t, 0, 0);
+    close(kick);
+    close(fd);
+    qvp_stop(t);
+}
+
 static void misses_reach_the_frontend(void)
 {
     QVhostPCI *t = qvp_start(",vhost-iommu=required");
@@ -271,6 +329,41 @@ static void bad_grants(void)
     qvp_stop(t);
 }
 
+/* Grants that overlap in A's memory cost as much as they are large. */
+static void grants_are_bounded(void)
+{
+    static const struct vhost_pci_region region = { 0, QVP_WINDOW, UADDR, 0 };
+    QVhostPCI *t = qvp_start(",vhost-iommu=required");
+    int fd = qvp_memfd(QVP_WINDOW, 0xcc);
+    struct vhost_pci_iotlb msg = {
+        .uaddr = UADDR, .size = QVP_WINDOW, .perm = 3,
+        .type = VHOST_PCI_IOTLB_UPDATE,
+    };
+    QVPMessage seen;
+
+    qvp_negotiate(t, F_IOMMU);
+    g_assert_cmpuint(qvp_table(t, &region, &fd, 1, NULL), ==, 0);
+    for (unsigned i = 0; i < 6; i++) {
+        msg.iova = i * QVP_WINDOW;
+        g_assert_cmpuint(!!qvp_request(t, VHOST_PCI_IOTLB_MSG, &msg,
+                                       sizeof(msg), NULL, 0), ==, i >= 4);
+        if (i < 4) {
+            qvp_rx(t, &seen);
+        }
+    }
+    /* What is revoked makes room. */
+    msg.type = VHOST_PCI_IOTLB_INVALIDATE;
+    msg.iova = 0;
+    g_assert_cmpuint(qvp_request(t, VHOST_PCI_IOTLB_MSG, &msg, sizeof(msg),
+                                 NULL, 0), ==, 0);
+    qvp_rx(t, &seen);
+    msg.type = VHOST_PCI_IOTLB_UPDATE;
+    g_assert_cmpuint(qvp_request(t, VHOST_PCI_IOTLB_MSG, &msg, sizeof(msg),
+                                 NULL, 0), ==, 0);
+    close(fd);
+    qvp_stop(t);
+}
+
 static void required_is_required(void)
 {
     QVhostPCI *t = qvp_start(",vhost-iommu=required");
@@ -298,9 +391,12 @@ int main(int argc, char **argv)
     qtest_add_func("vhost-pci/grants_match_model", grants_match_model);
     qtest_add_func("vhost-pci/grants_survive_a_new_table",
                    grants_survive_a_new_table);
+    qtest_add_func("vhost-pci/grants_end_with_the_device",
+                   grants_end_with_the_device);
     qtest_add_func("vhost-pci/misses_reach_the_frontend",
                    misses_reach_the_frontend);
     qtest_add_func("vhost-pci/bad_grants", bad_grants);
+    qtest_add_func("vhost-pci/grants_are_bounded", grants_are_bounded);
     qtest_add_func("vhost-pci/required_is_required", required_is_required);
     return g_test_run();
 }

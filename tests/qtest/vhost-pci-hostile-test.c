@@ -266,6 +266,30 @@ static void bad_memory_files(void)
     qvp_stop(t);
 }
 
+/* Huge pages that there may not be: touching them would end B. */
+static void huge_pages_are_refused(void)
+{
+    static const struct vhost_pci_region region = { 0, 2 * MIB, UADDR, 0 };
+    int fd = memfd_create("test", MFD_ALLOW_SEALING | MFD_HUGETLB |
+                          21 << 26 /* 2 MiB each */);
+    QVhostPCI *t;
+    unsigned files;
+
+    if (fd < 0 || ftruncate(fd, 2 * MIB) ||
+        fcntl(fd, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW)) {
+        g_test_skip("the host has no huge pages of 2 MiB");
+        return;
+    }
+    t = qvp_start(",require-sealed=off");
+    files = open_files(t);
+    qvp_negotiate(t, 0);
+    send_table(t, &region, 1, &fd);
+    expect(t, VIRTIO_VHOST_PCI_E_FD, files);
+    qvp_only_visible(t, 0, 0);
+    close(fd);
+    qvp_stop(t);
+}
+
 /* No room is an answer, not an offence; what was there stays. */
 static void no_room(void)
 {
@@ -518,6 +542,8 @@ int main(int argc, char **argv)
     qtest_add_func("vhost-pci/bad_files", bad_files);
     qtest_add_func("vhost-pci/bad_regions", bad_regions);
     qtest_add_func("vhost-pci/bad_memory_files", bad_memory_files);
+    qtest_add_func("vhost-pci/huge_pages_are_refused",
+                   huge_pages_are_refused);
     qtest_add_func("vhost-pci/no_room", no_room);
     qtest_add_func("vhost-pci/full_eventfd_does_not_block",
                    full_eventfd_does_not_block);

@@ -9,11 +9,20 @@
 #include "vhost-pci.h"
 #include "trace.h"
 
+bool vp_act_stopped(VhostPCI *s, unsigned *code, Error **errp)
+{
+    if (s->window.enforcing && !vp_grants_revoke(&s->grants)) {
+        *code = VIRTIO_VHOST_PCI_E_HOST;
+        error_setg(errp, "the host refused to change mappings");
+        return false;
+    }
+    return true;
+}
+
 /* Whether A's memory is subject to grants follows what is negotiated. */
 static bool set_features(VhostPCI *s, unsigned *code, Error **errp)
 {
-    VPConnection *c = &s->conn;
-    uint64_t features = vp_message_u64(&c->msg);
+    uint64_t features = vp_message_u64(&s->conn.msg);
     bool iommu = features & BIT_ULL(VHOST_PCI_F_ACCESS_PLATFORM);
 
     if (s->conf.iommu == VP_IOMMU_REQUIRED && !iommu) {
@@ -30,7 +39,6 @@ static bool set_features(VhostPCI *s, unsigned *code, Error **errp)
                    "offered");
         return false;
     }
-    c->features = features;
     if (s->window.enforcing != iommu) {
         vp_grants_forget(&s->grants);
         if (!vp_window_enforce(&s->window, iommu)) {
@@ -38,8 +46,9 @@ static bool set_features(VhostPCI *s, unsigned *code, Error **errp)
             error_setg(errp, "the host refused to change mappings");
             return false;
         }
+        return true;
     }
-    return true;
+    return vp_act_stopped(s, code, errp);
 }
 
 static bool set_table(VhostPCI *s, unsigned *code, Error **errp)
@@ -61,7 +70,10 @@ static bool set_table(VhostPCI *s, unsigned *code, Error **errp)
         return false;
     }
     msg->nfds = 0;
-    if (s->window.enforcing && !vp_grants_replay(&s->grants)) {
+    if (s->window.enforcing) {
+        vp_grants_count(&s->grants);
+    }
+    if (!vp_window_map(&s->window)) {
         *code = VIRTIO_VHOST_PCI_E_HOST;
         error_setg(errp, "the host refused to change mappings");
         return false;
@@ -168,6 +180,8 @@ bool vp_act(VhostPCI *s, VPAction action, bool *refused, unsigned *code,
     case VP_SET_TABLE:
         return set_table(s, code, errp);
     case VP_SET_KICK:
+        set_bit(vp_message_u64(&s->conn.msg) & VHOST_PCI_RING_MASK,
+                s->conn.started);
         return set_ring(s, VP_KICK, code, errp);
     case VP_SET_CALL:
         return set_ring(s, VP_CALL, code, errp);
@@ -177,6 +191,10 @@ bool vp_act(VhostPCI *s, VPAction action, bool *refused, unsigned *code,
         return set_backend_fd(s, code, errp);
     case VP_IOTLB:
         return iotlb(s, refused, code, errp);
+    case VP_RESET:
+        return vp_act_stopped(s, code, errp);
+    case VP_SET_STATUS:
+        return vp_message_u64(&s->conn.msg) || vp_act_stopped(s, code, errp);
     default:
         return true;
     }

@@ -255,7 +255,7 @@ static void dispatch(VhostPCI *s)
     }
     c->msg.hdr.flags = VHOST_PCI_MSG_VERSION;
     c->acked = false;
-    if (rule->action != VP_RELAY) {
+    if (rule->action > VP_SET_STATUS) {
         uint64_t answer = refused;
 
         if (ack) {
@@ -469,6 +469,25 @@ static bool backend_request(VhostPCI *s, VPMessage *msg, size_t len)
     return sent == len || (sent < 0 && errno == EAGAIN);
 }
 
+/*
+ * A's device has stopped with its last ring, and unmaps its memory without
+ * telling. Returns false when the connection is gone.
+ */
+static bool ring_stopped(VhostPCI *s, unsigned ring)
+{
+    VPConnection *c = &s->conn;
+    Error *err = NULL;
+    unsigned code;
+
+    if (test_and_clear_bit(ring, c->started) &&
+        bitmap_empty(c->started, VP_QUEUES_MAX) &&
+        !vp_act_stopped(s, &code, &err)) {
+        vp_connection_drop(s, code, err);
+        return false;
+    }
+    return true;
+}
+
 /* Returns false when the driver broke the rules */
 static bool from_driver(VhostPCI *s, VPMessage *msg, size_t len)
 {
@@ -481,6 +500,10 @@ static bool from_driver(VhostPCI *s, VPMessage *msg, size_t len)
         return false;
     }
     limit_reply(s, msg);
+    if (msg->hdr.request == VHOST_PCI_GET_VRING_BASE &&
+        !ring_stopped(s, ldl_he_p(msg->payload))) {
+        return true;
+    }
     send_reply(s, msg->hdr.request, msg->payload, msg->hdr.size);
     if (c->state == VP_UP) {
         next_message(s);

@@ -29,10 +29,23 @@ static unsigned lookup(VPGrants *g, uint64_t iova)
     return low;
 }
 
+static uint64_t grant_size(const VPGrant *grant)
+{
+    return grant->last - grant->iova + 1;
+}
+
 static bool window_grant(VPGrants *g, const VPGrant *grant, bool add)
 {
-    return vp_window_grant(g->window, grant->uaddr,
-                           grant->last - grant->iova + 1, grant->write, add);
+    uint64_t size = grant_size(grant);
+    bool good = vp_window_grant(g->window, grant->uaddr, size, grant->write,
+                                add);
+
+    if (!add) {
+        g->bytes -= size;
+    } else if (good) {
+        g->bytes += size;
+    }
+    return good;
 }
 
 /*
@@ -108,14 +121,17 @@ bool vp_grants_invalidate(VPGrants *g, uint64_t iova, uint64_t size)
     return !g->window->lost;
 }
 
+/*
+ * The time that it takes to revoke all grants grows with their sum: memory
+ * may be granted under several addresses, but not without end.
+ */
 static bool check(VPGrants *g, const struct vhost_pci_iotlb *msg)
 {
-    VPRegion *r = vp_window_find(g->window, msg->uaddr, msg->size);
-
     return msg->size && msg->iova + msg->size - 1 >= msg->iova &&
            !((msg->iova | msg->uaddr | msg->size) % VP_PAGE) &&
            (msg->perm & (VHOST_PCI_IOTLB_READ | VHOST_PCI_IOTLB_WRITE)) &&
-           r && !((msg->uaddr | msg->size) % r->align);
+           vp_window_find(g->window, msg->uaddr, msg->size) &&
+           msg->size <= VP_GRANTS_MAX(g->window) - g->bytes;
 }
 
 bool vp_grants_update(VPGrants *g, const struct vhost_pci_iotlb *msg)
@@ -150,25 +166,37 @@ bool vp_grants_update(VPGrants *g, const struct vhost_pci_iotlb *msg)
     return true;
 }
 
-bool vp_grants_replay(VPGrants *g)
+void vp_grants_count(VPGrants *g)
 {
     unsigned kept = 0;
 
+    g->bytes = 0;
     for (unsigned i = 0; i < g->list->len; i++) {
         VPGrant grant = *entry(g, i);
+        uint64_t size = grant_size(&grant);
+        VPRegion *r = vp_window_find(g->window, grant.uaddr, size);
 
         /* A table without the memory it leads to ends a grant. */
-        if (window_grant(g, &grant, true)) {
+        if (r) {
+            vp_window_count(g->window, r, grant.uaddr, size, grant.write);
+            g->bytes += size;
             *entry(g, kept++) = grant;
         }
     }
     g_array_set_size(g->list, kept);
-    return !g->window->lost;
 }
 
 void vp_grants_forget(VPGrants *g)
 {
     g_array_set_size(g->list, 0);
+    g->bytes = 0;
+}
+
+bool vp_grants_revoke(VPGrants *g)
+{
+    g->revocations += g->list->len;
+    vp_grants_forget(g);
+    return vp_window_revoke(g->window);
 }
 
 void vp_grants_init(VPGrants *g, VPWindow *window, unsigned max)

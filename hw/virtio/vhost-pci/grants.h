@@ -16,6 +16,9 @@
 
 #include "window.h"
 
+/* Most bytes of all grants together */
+#define VP_GRANTS_MAX(window) (4 * (window)->size)
+
 typedef struct VPGrant {
     uint64_t iova;
     uint64_t last;              /* of the range, inclusive */
@@ -27,12 +30,14 @@ typedef struct VPGrant {
  * VPGrants: all grants of a connection
  * @list: of VPGrant
  * @max: most entries
+ * @bytes: sum of their sizes, at most VP_GRANTS_MAX()
  * @updates, @revocations, @refusals: counters, never reset
  */
 typedef struct VPGrants {
     VPWindow *window;
     GArray *list;
     unsigned max;
+    uint64_t bytes;
     uint64_t updates;
     uint64_t revocations;
     uint64_t refusals;
@@ -46,8 +51,8 @@ void vp_grants_cleanup(VPGrants *g);
  * @msg: copy of the message
  *
  * Returns false, with nothing granted, when the range is not made of whole
- * pages, not within one region, one too many, or the host has no mapping
- * left. The old meaning of the range is gone either way.
+ * pages, not within one region, one too many or too large, or the host has
+ * no mapping left. The old meaning of the range is gone either way.
  */
 bool vp_grants_update(VPGrants *g, const struct vhost_pci_iotlb *msg);
 
@@ -60,8 +65,11 @@ bool vp_grants_update(VPGrants *g, const struct vhost_pci_iotlb *msg);
  */
 bool vp_grants_invalidate(VPGrants *g, uint64_t iova, uint64_t size);
 
-/** vp_grants_replay - map all grants again after a new table or a switch */
-bool vp_grants_replay(VPGrants *g);
+/** vp_grants_count - between vp_window_set_table() and vp_window_map() */
+void vp_grants_count(VPGrants *g);
+
+/** vp_grants_revoke - revoke all; false when only the loss of the window did */
+bool vp_grants_revoke(VPGrants *g);
 
 /** vp_grants_forget - empty the list without touching the window */
 void vp_grants_forget(VPGrants *g);

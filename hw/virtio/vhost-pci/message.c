@@ -51,8 +51,8 @@ static const VPRule rules[] = {
          VP_REPLY_CONFIG, VP_RELAY),
     RULE(SET_CONFIG, CONFIG, CONFIG + VHOST_PCI_CONFIG_MAX, false,
          VP_NO_REPLY, VP_RELAY),
-    RULE(RESET_DEVICE, 0, 0, false, VP_NO_REPLY, VP_RELAY),
-    RULE(SET_STATUS, 8, 8, false, VP_NO_REPLY, VP_RELAY),
+    RULE(RESET_DEVICE, 0, 0, false, VP_NO_REPLY, VP_RESET),
+    RULE(SET_STATUS, 8, 8, false, VP_NO_REPLY, VP_SET_STATUS),
     RULE(GET_STATUS, 0, 0, false, VP_REPLY_U64, VP_RELAY),
 };
 
@@ -78,9 +78,7 @@ uint64_t vp_message_u64(const VPMessage *msg)
 void vp_message_close(VPMessage *msg)
 {
     for (unsigned i = 0; i < msg->nfds; i++) {
-        if (msg->fds[i] >= 0) {
-            close(msg->fds[i]);
-        }
+        close(msg->fds[i]);
     }
     msg->nfds = 0;
 }

@@ -13,9 +13,14 @@
 /* As many as a socket character device delivers at once */
 #define VP_FDS_MAX 16
 
-/* What the device itself does with a message before the driver gets it */
+/*
+ * What the device itself does with a message before the driver gets it. Up to
+ * VP_SET_STATUS the driver acknowledges it.
+ */
 typedef enum VPAction {
     VP_RELAY,                   /* nothing */
+    VP_RESET,
+    VP_SET_STATUS,
     VP_SET_FEATURES,
     VP_SET_PROTOCOL_FEATURES,
     VP_SET_TABLE,
@@ -51,7 +56,7 @@ typedef struct VPRule {
 /**
  * VPMessage: a message as it came in
  * @have: bytes of header and payload so far
- * @fds: file descriptors, owned until taken; -1 where taken
+ * @fds: file descriptors, owned until taken
  */
 typedef struct VPMessage {
     union {

@@ -22,6 +22,7 @@
 
 #include "chardev/char-fe.h"
 #include "hw/virtio/virtio.h"
+#include "qemu/bitmap.h"
 #include "qemu/uuid.h"
 #include "qom/object.h"
 #include "grants.h"
@@ -71,6 +72,7 @@ typedef struct VPConf {
  * @acked: that answer is an acknowledgement
  * @tx, @tx_at, @tx_len: what the socket has yet to take
  * @tx_watch: source that waits for it
+ * @started: rings that got a kick file, and were not stopped since
  * @backend_fd: socket for the backend's requests, or -1
  */
 typedef struct VPConnection {
@@ -84,7 +86,7 @@ typedef struct VPConnection {
     unsigned tx_len;
     guint tx_watch;
     int backend_fd;
-    uint64_t features;
+    DECLARE_BITMAP(started, VP_QUEUES_MAX);
     uint64_t protocol_features;
 } VPConnection;
 
@@ -164,6 +166,13 @@ void vp_connection_tx(VhostPCI *s);
  */
 bool vp_act(VhostPCI *s, VPAction action, bool *refused, unsigned *code,
             Error **errp);
+
+/**
+ * vp_act_stopped - A's device stopped: its grants end
+ *
+ * Returns false when the connection must end.
+ */
+bool vp_act_stopped(VhostPCI *s, unsigned *code, Error **errp);
 
 /* vhost-pci.c */
 

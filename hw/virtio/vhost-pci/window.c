@@ -145,19 +145,16 @@ bool vp_window_grant(VPWindow *w, uint64_t uaddr, uint64_t size, bool write,
     return false;
 }
 
-bool vp_window_enforce(VPWindow *w, bool enforcing)
+/* Give all pages the same rights. */
+static bool set_all(VPWindow *w, bool visible)
 {
-    if (w->enforcing == enforcing) {
-        return true;
-    }
-    w->enforcing = enforcing;
     for (unsigned i = 0; i < w->nregions; i++) {
         VPRegion *r = &w->regions[i];
         uint64_t n = r->size / VP_PAGE;
 
         for (uint64_t j = 0; j < n; j++) {
             r->pages[j].readers = 0;
-            r->pages[j].writers = !enforcing;
+            r->pages[j].writers = visible;
         }
         if (!apply(w, r, 0, n)) {
             revoke_all(w);
@@ -168,16 +165,37 @@ bool vp_window_enforce(VPWindow *w, bool enforcing)
     return true;
 }
 
-void vp_window_clear(VPWindow *w)
+bool vp_window_enforce(VPWindow *w, bool enforcing)
 {
-    if (w->nregions) {
-        revoke_all(w);
+    if (w->enforcing == enforcing) {
+        return true;
     }
+    w->enforcing = enforcing;
+    return set_all(w, !enforcing);
+}
+
+bool vp_window_revoke(VPWindow *w)
+{
+    return set_all(w, false);
+}
+
+/* What is mapped stays. */
+static void free_regions(VPWindow *w)
+{
     for (unsigned i = 0; i < w->nregions; i++) {
         close(w->regions[i].fd);
         g_free(w->regions[i].pages);
     }
     w->nregions = 0;
+}
+
+void vp_window_clear(VPWindow *w)
+{
+    if (w->nregions) {
+        revoke_all(w);
+    }
+    free_regions(w);
+    w->used = w->mapped = 0;
     w->enforcing = false;
     w->lost = false;
 }
@@ -190,6 +208,14 @@ static bool check_file(VPRegion *r, bool sealed, unsigned *code, Error **errp)
     int seals, flags = fcntl(r->fd, F_GETFL);
 
     *code = VIRTIO_VHOST_PCI_E_FD;
+    /* First: only files of the host's memory have seals, others may block. */
+    seals = fcntl(r->fd, F_GET_SEALS);
+    if (sealed && (seals < 0 || !(seals & F_SEAL_SHRINK))) {
+        error_setg(errp, "memory comes as a file that can shrink");
+        error_append_hint(errp, "Give VM A a memory-backend-memfd, or set "
+                          "require-sealed=off\n");
+        return false;
+    }
     if (fstat(r->fd, &st) || fstatfs(r->fd, &fs) || !S_ISREG(st.st_mode)) {
         error_setg(errp, "memory comes as something that is not a file");
         return false;
@@ -199,20 +225,14 @@ static bool check_file(VPRegion *r, bool sealed, unsigned *code, Error **errp)
                    "and writing");
         return false;
     }
-    seals = fcntl(r->fd, F_GET_SEALS);
-    if (sealed && (seals < 0 || !(seals & F_SEAL_SHRINK))) {
-        error_setg(errp, "memory comes as a file that can shrink");
-        error_append_hint(errp, "Give VM A a memory-backend-memfd, or set "
-                          "require-sealed=off\n");
+    if (fs.f_type == HUGETLBFS_MAGIC) {
+        error_setg(errp, "memory comes as a file of huge pages");
+        error_append_hint(errp, "There may be none left when VM B touches "
+                          "one, which would end it. Give VM A's "
+                          "memory-backend-memfd hugetlb=off\n");
         return false;
     }
     *code = VIRTIO_VHOST_PCI_E_REGION;
-    r->align = fs.f_type == HUGETLBFS_MAGIC ? fs.f_bsize : VP_PAGE;
-    if (r->offset % r->align || r->size % r->align || r->uaddr % r->align) {
-        error_setg(errp, "a region is not made of whole pages of its file "
-                   "(%" PRIu64 " bytes)", r->align);
-        return false;
-    }
     if (st.st_size < 0 || r->offset + r->size > st.st_size) {
         error_setg(errp, "a region of %" PRIu64 " bytes at %" PRIu64 " is "
                    "past the end of its file", r->size, r->offset);
@@ -255,7 +275,6 @@ bool vp_window_set_table(VPWindow *w, const struct vhost_pci_mem_table *table,
 {
     VPRegion new[VHOST_PCI_TABLE_MAX];
     uint64_t used = 0;
-    bool enforcing = w->enforcing;
 
     assert(table->nregions <= VHOST_PCI_TABLE_MAX); /* message.c looked */
     for (unsigned i = 0; i < table->nregions; i++) {
@@ -282,23 +301,49 @@ bool vp_window_set_table(VPWindow *w, const struct vhost_pci_mem_table *table,
         used += new[i].size;
     }
 
-    vp_window_clear(w);
+    free_regions(w);
     memcpy(w->regions, new, sizeof(new[0]) * table->nregions);
     w->nregions = table->nregions;
+    w->used = used;
     for (unsigned i = 0; i < w->nregions; i++) {
-        w->regions[i].pages = g_new0(VPPage, w->regions[i].size / VP_PAGE);
-    }
-    w->enforcing = true;
-    if (!enforcing && !vp_window_enforce(w, false)) {
-        *code = VIRTIO_VHOST_PCI_E_HOST;
-        error_setg_errno(errp, errno, "cannot map VM A's memory");
-        for (unsigned i = 0; i < w->nregions; i++) {
-            g_free(w->regions[i].pages);
+        uint64_t n = w->regions[i].size / VP_PAGE;
+        VPPage *pages = g_new0(VPPage, n);
+
+        w->regions[i].pages = pages;
+        for (uint64_t j = 0; j < n; j++) {
+            pages[j].writers = !w->enforcing;
+            pages[j].right = VP_UNKNOWN;
         }
-        w->nregions = 0;
-        return false;
     }
     return true;
+}
+
+void vp_window_count(VPWindow *w, VPRegion *r, uint64_t uaddr, uint64_t size,
+                     bool write)
+{
+    uint64_t first = (uaddr - r->uaddr) / VP_PAGE;
+
+    for (uint64_t i = first; i < first + size / VP_PAGE; i++) {
+        count(&r->pages[i], write, 1);
+    }
+}
+
+bool vp_window_map(VPWindow *w)
+{
+    bool good = true;
+
+    for (unsigned i = 0; i < w->nregions && good; i++) {
+        good = apply(w, &w->regions[i], 0, w->regions[i].size / VP_PAGE);
+    }
+    if (good && w->mapped > w->used) {
+        good = map_zeros(w->host + w->used, w->mapped - w->used);
+    }
+    w->mapped = w->used;
+    if (!good) {
+        revoke_all(w);
+        w->lost = true;
+    }
+    return good;
 }
 
 bool vp_window_init(VPWindow *w, Object *owner, uint64_t size, Error **errp)

@@ -26,13 +26,14 @@
 #include "exec/memory.h"
 #include "standard-headers/linux/virtio_vhost_pci.h"
 
-/* Unit of rights; larger pages are granted in multiples of it */
+/* Unit of rights, and size of a page of all files that are taken */
 #define VP_PAGE 4096u
 
 typedef enum VPRight {
     VP_NONE,
     VP_READ,
     VP_WRITE,                   /* reading included */
+    VP_UNKNOWN,                 /* not mapped yet: an earlier table's */
 } VPRight;
 
 /* How many grants make a page readable and writable */
@@ -48,7 +49,6 @@ typedef struct VPPage {
  * @size: bytes
  * @offset: in the file
  * @window: in the window
- * @align: page size of the file
  * @fd: the file, owned
  * @pages: size / VP_PAGE entries
  */
@@ -58,13 +58,13 @@ typedef struct VPRegion {
     uint64_t size;
     uint64_t offset;
     uint64_t window;
-    uint64_t align;
     int fd;
     VPPage *pages;
 } VPRegion;
 
 /**
  * VPWindow: the window and the regions in it
+ * @used, @mapped: bytes that the regions take; that files are mapped in
  * @enforcing: nothing is visible without a grant; else everything is
  * @lost: the host refused a mapping, nothing is visible any more and the
  *     counts are void: only vp_window_clear() may follow
@@ -75,6 +75,8 @@ typedef struct VPWindow {
     uint64_t size;
     VPRegion regions[VHOST_PCI_TABLE_MAX];
     unsigned nregions;
+    uint64_t used;
+    uint64_t mapped;
     bool enforcing;
     bool lost;
 } VPWindow;
@@ -101,12 +103,30 @@ void vp_window_release(VPWindow *w);
  * @sealed: refuse files that could shrink
  * @code: VIRTIO_VHOST_PCI_E_* on failure
  *
- * All grants are forgotten on success. On failure nothing has changed, unless
- * it is VIRTIO_VHOST_PCI_E_HOST: then the window is empty.
+ * The window stays as it is until vp_window_map(); in between, grants are to
+ * be counted by vp_window_count(). On failure nothing has changed.
  */
 bool vp_window_set_table(VPWindow *w, const struct vhost_pci_mem_table *table,
                          const int *fds, bool sealed, unsigned *code,
                          Error **errp);
+
+/**
+ * vp_window_count - count a grant in for vp_window_map()
+ * @r: region that holds all of it, see vp_window_find()
+ */
+void vp_window_count(VPWindow *w, VPRegion *r, uint64_t uaddr, uint64_t size,
+                     bool write);
+
+/**
+ * vp_window_map - map a new table, in place of the one before
+ *
+ * A page that is in both, with the same rights, is visible throughout. Returns
+ * false when the host refused a mapping; nothing is visible then (@lost).
+ */
+bool vp_window_map(VPWindow *w);
+
+/** vp_window_revoke - all grants are gone; false if @lost */
+bool vp_window_revoke(VPWindow *w);
 
 /** vp_window_enforce - switch between grants and whole regions */
 bool vp_window_enforce(VPWindow *w, bool enforcing);
