@@ -112,6 +112,24 @@ static bool vs_file_take(struct vs_file *f, struct vsignal_record *record)
 	return any;
 }
 
+/* Returns 0 with records there, 1 without a device, or an error. */
+static int vs_file_wait(struct vs_file *f, bool nonblock)
+{
+	int err;
+
+	while (vs_file_empty(f)) {
+		if (READ_ONCE(f->vs->dead))
+			return 1;
+		if (nonblock)
+			return -EAGAIN;
+		err = wait_event_interruptible(f->wait, !vs_file_empty(f) ||
+					       READ_ONCE(f->vs->dead));
+		if (err)
+			return err;
+	}
+	return 0;
+}
+
 static ssize_t vs_file_read(struct file *file, char __user *buf, size_t len,
 			    loff_t *pos)
 {
@@ -122,26 +140,23 @@ static ssize_t vs_file_read(struct file *file, char __user *buf, size_t len,
 
 	if (len < sizeof(record))
 		return -EINVAL;
-	while (vs_file_empty(f)) {
-		if (READ_ONCE(f->vs->dead))
-			return 0;
-		if (file->f_flags & O_NONBLOCK)
-			return -EAGAIN;
-		err = wait_event_interruptible(f->wait, !vs_file_empty(f) ||
-					       READ_ONCE(f->vs->dead));
+	/* Another reader may take what there was: then it is the same again. */
+	while (!done) {
+		err = vs_file_wait(f, file->f_flags & O_NONBLOCK);
 		if (err)
-			return err;
-	}
-	if (mutex_lock_interruptible(&f->read_lock))
-		return -ERESTARTSYS;
-	while (len - done >= sizeof(record) && vs_file_take(f, &record)) {
-		if (copy_to_user(buf + done, &record, sizeof(record))) {
-			done = done ?: -EFAULT;
-			break;
+			return err < 0 ? err : 0;
+		if (mutex_lock_interruptible(&f->read_lock))
+			return -ERESTARTSYS;
+		while (len - done >= sizeof(record) &&
+		       vs_file_take(f, &record)) {
+			if (copy_to_user(buf + done, &record, sizeof(record))) {
+				done = done ?: -EFAULT;
+				break;
+			}
+			done += sizeof(record);
 		}
-		done += sizeof(record);
+		mutex_unlock(&f->read_lock);
 	}
-	mutex_unlock(&f->read_lock);
 	return done;
 }
 

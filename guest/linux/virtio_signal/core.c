@@ -105,7 +105,6 @@ int virtio_signal_send_async(struct virtio_signal *vs,
 		kfree(call);
 	return err;
 }
-EXPORT_SYMBOL_GPL(virtio_signal_send_async);
 
 /* Whoever of the two comes last frees it. */
 struct vs_wait {
@@ -160,7 +159,6 @@ int virtio_signal_send(struct virtio_signal *vs,
 	kref_put(&wait->ref, vs_wait_free);
 	return err;
 }
-EXPORT_SYMBOL_GPL(virtio_signal_send);
 
 static void vs_ctrl_interrupt(struct virtqueue *vq)
 {
@@ -186,8 +184,10 @@ int vs_ctrl(struct virtio_signal *vs, const struct virtio_signal_ctrl *cmd,
 	      virtqueue_add_sgs(vs->ctrlq, sgs, 1, 1, (void *)cmd, GFP_KERNEL);
 	if (!err) {
 		virtqueue_kick(vs->ctrlq);
-		/* The device answers as soon as it sees it, or is broken. */
-		wait_for_completion(&vs->ctrl_done);
+		/* The device answers as soon as it sees it, or is gone. */
+		while (!wait_for_completion_timeout(&vs->ctrl_done, HZ) &&
+		       !virtqueue_is_broken(vs->ctrlq))
+			;
 		if (!virtqueue_get_buf(vs->ctrlq, &len) || len < sizeof(*reply))
 			err = -EIO;
 	}

@@ -138,7 +138,12 @@ static void vs_target_nothing(void *info)
 /* After the device was reset: wait for handlers that move between CPUs. */
 void vs_targets_quiesce(struct virtio_signal *vs)
 {
-	/* Calls to a CPU are handled in order, so ours come after those. */
+	/*
+	 * A CPU takes all its calls at once and does those that are waited
+	 * for before the others: only when it has come back for a second one
+	 * are the others done that were queued before the first.
+	 */
+	on_each_cpu(vs_target_nothing, NULL, 1);
 	on_each_cpu(vs_target_nothing, NULL, 1);
 }
 
@@ -149,7 +154,6 @@ void virtio_signal_register(struct virtio_signal *vs,
 	list_add_tail(&client->list, &vs->clients);
 	write_unlock_irq(&vs->clients_lock);
 }
-EXPORT_SYMBOL_GPL(virtio_signal_register);
 
 void virtio_signal_unregister(struct virtio_signal *vs,
 			      struct virtio_signal_client *client)
@@ -158,7 +162,6 @@ void virtio_signal_unregister(struct virtio_signal *vs,
 	list_del(&client->list);
 	write_unlock_irq(&vs->clients_lock);
 }
-EXPORT_SYMBOL_GPL(virtio_signal_unregister);
 
 static int vs_stats_show(struct seq_file *m, void *unused)
 {
