@@ -356,10 +356,10 @@ static bool serve_ring(struct backend *b, struct ring *r)
             r->running = false;
             return done;
         }
-        written = blk_request(&segs);
+        written = blk_request(&segs, b->transport);
         if (written < 0) {
-            complain("ring %td: a request without header or status",
-                     r - b->rings);
+            complain("ring %td: a request without header or status, or "
+                     "without its frontend", r - b->rings);
             r->running = false;
             return done;
         }

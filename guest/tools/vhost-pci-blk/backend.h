@@ -61,6 +61,7 @@ struct transport {
     void (*table)(void *opaque, const struct vhost_pci_mem_table *table,
                   uint8_t *hosts[VHOST_PCI_TABLE_MAX]);
     void (*call)(void *opaque, unsigned ring);
+    bool (*alive)(void *opaque);
     void *opaque;
 };
 
@@ -103,10 +104,13 @@ void blk_config(void *to, uint32_t offset, uint32_t size);
 /**
  * blk_request - do a request
  * @segs: its buffers
+ * @transport: says whether what was read from them was the frontend's
  *
- * Returns the bytes written to them, or -1 when it has no place for a status.
+ * Returns the bytes written to them, or -1 when it has no place for a status,
+ * or its frontend is gone.
  */
-int64_t blk_request(const VirtRingSegs *segs);
+int64_t blk_request(const VirtRingSegs *segs,
+                    const struct transport *transport);
 
 /* device.c, socket.c: serve until the end of time; return only on errors */
 int serve_device(const char *address);

@@ -7,6 +7,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
@@ -142,7 +143,35 @@ static bool in_disk(uint64_t sector, uint64_t len)
            len <= disk.size - sector * SECTOR;
 }
 
-int64_t blk_request(const VirtRingSegs *segs)
+/*
+ * The frontend's memory turns into zeros when it goes: these must not become
+ * part of the disk. So all is read first, and written if that was in time.
+ * Returns false when it was not.
+ */
+static bool write_disk(const struct iovec *out, unsigned nout,
+                       uint64_t sector, uint64_t len,
+                       const struct transport *transport, uint8_t *status)
+{
+    uint8_t *data = malloc(len ? len : 1);
+    bool alive = true;
+
+    if (!data) {
+        *status = S_IOERR;
+        return true;
+    }
+    copy(out, nout, sizeof(struct blk_header), data, len, false);
+    if (transport->alive) {
+        alive = transport->alive(transport->opaque);
+    }
+    if (alive) {
+        memcpy(disk.data + sector * SECTOR, data, len);
+    }
+    free(data);
+    return alive;
+}
+
+int64_t blk_request(const VirtRingSegs *segs,
+                    const struct transport *transport)
 {
     const struct iovec *out = segs->iov;
     const struct iovec *in = segs->iov + segs->size.out_num;
@@ -174,8 +203,10 @@ int64_t blk_request(const VirtRingSegs *segs)
             status = S_IOERR;
             break;
         }
-        copy(out, nout, sizeof(header), disk.data + header.sector * SECTOR,
-             out_len, false);
+        if (!write_disk(out, nout, header.sector, out_len, transport,
+                        &status)) {
+            return -1;
+        }
         break;
     case T_FLUSH:
         if (disk.file && msync(disk.data, disk.size, MS_SYNC)) {

@@ -424,9 +424,16 @@ static void settle(void)
     set_status(VIRTIO_VHOST_PCI_S_BACKEND_UP);
 }
 
+/* The device changes this once the window is empty, before anybody looks. */
+static bool alive(void *opaque)
+{
+    return get32(CFG_DEVICE, offsetof(struct virtio_vhost_pci_config,
+                                      generation)) == dev.generation;
+}
+
 int serve_device(const char *addr)
 {
-    const struct transport transport = { reply, table, call, NULL };
+    const struct transport transport = { reply, table, call, alive, NULL };
     unsigned idle = 0;
 
     snprintf(dev.dir, sizeof(dev.dir), "/sys/bus/pci/devices/%s", addr);

@@ -146,7 +146,7 @@ static bool receive(struct connection *c)
 static void connection(int sock)
 {
     static struct connection c;
-    const struct transport transport = { reply, table, call, &c };
+    const struct transport transport = { reply, table, call, NULL, &c };
     struct pollfd polls[1 + RINGS_MAX];
 
     c = (struct connection) {
