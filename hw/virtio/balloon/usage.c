@@ -13,7 +13,6 @@
 #include "exec/memory.h"
 #include "exec/ramblock.h"
 #include "hw/virtio/virtio-access.h"
-#include "hw/virtio/virtio-iov.h"
 #include "migration/vmstate.h"
 #include "qapi/error.h"
 #include "qemu/iov.h"
@@ -147,7 +146,7 @@ malformed:
  */
 static bool usage_can_reply(const VirtQueueElement *e)
 {
-    return virtio_iov_is_ram(e->in_sg, e->in_num) &&
+    return virtqueue_element_is_ram(e) &&
            iov_size(e->in_sg, e->in_num) >=
            sizeof(struct virtio_balloon_usage_reply);
 }

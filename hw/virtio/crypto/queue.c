@@ -5,7 +5,6 @@
  */
 
 #include "qemu/osdep.h"
-#include "hw/virtio/virtio-iov.h"
 #include "state.h"
 
 /* A pass that did this much gives way to the rest of the event loop. */
@@ -21,7 +20,7 @@ bool vcrypto_may_serve(VirtIOCryptoState *s)
 
 bool vcrypto_writes_ram(VCryptoQueue *q, const VirtQueueElement *elem)
 {
-    if (!virtio_iov_is_ram(elem->in_sg, elem->in_num)) {
+    if (!virtqueue_element_is_ram(elem)) {
         virtio_error(VIRTIO_DEVICE(q->state->dev), "%s: queue %u: request %u "
                      "has a writable buffer outside of RAM", q->state->name,
                      virtio_get_queue_index(q->vq), elem->index);

@@ -180,7 +180,7 @@ void virtio_dataplane_queue_stop(VirtIODataplane *dp, unsigned n)
          * A handler is on this very stack and cannot be waited for: only a
          * device that lets DMA reach its own registers gets here. Such a
          * device must bear that its queue goes away at any access to a
-         * buffer; see virtio_iov_is_ram() for the way out.
+         * buffer; see virtqueue_element_is_ram() for the way out.
          */
         dataplane_detach(vq);
     } else {

@@ -5,7 +5,6 @@
  */
 
 #include "qemu/osdep.h"
-#include "hw/virtio/virtio-iov.h"
 #include "qemu/bswap.h"
 #include "bus.h"
 #include "ctrl.h"
@@ -115,7 +114,7 @@ void signal_ctrl_serve(VirtIOSignal *s)
         if (!elem) {
             return;
         }
-        ram = virtio_iov_is_ram(elem->in_sg, elem->in_num);
+        ram = virtqueue_element_is_ram(elem);
         if (ram) {
             virtqueue_push(s->ctrlq, elem, ctrl_command(s, elem));
             virtio_notify(vdev, s->ctrlq);

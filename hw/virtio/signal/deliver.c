@@ -5,7 +5,6 @@
  */
 
 #include "qemu/osdep.h"
-#include "hw/virtio/virtio-iov.h"
 #include "qemu/bitops.h"
 #include "qemu/bswap.h"
 #include "bus.h"
@@ -107,7 +106,7 @@ static bool target_write(SignalTarget *t, VirtQueueElement *elem,
     };
 
     if (iov_size(elem->in_sg, elem->in_num) < sizeof(wire) ||
-        !virtio_iov_is_ram(elem->in_sg, elem->in_num)) {
+        !virtqueue_element_is_ram(elem)) {
         virtio_error(vdev, "%s: the event queue of target %u has a buffer "
                      "without %zu writable bytes of RAM", t->dev->name,
                      target_number(t), sizeof(wire));

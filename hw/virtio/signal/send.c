@@ -6,7 +6,6 @@
 
 #include "qemu/osdep.h"
 #include "hw/virtio/virtio-guard.h"
-#include "hw/virtio/virtio-iov.h"
 #include "deliver.h"
 #include "send.h"
 #include "trace.h"
@@ -237,7 +236,7 @@ static unsigned send_queue(VirtIOSignal *s, VirtQueue *vq, unsigned max)
         if (!elem) {
             break;
         }
-        if (!virtio_iov_is_ram(elem->in_sg, elem->in_num)) {
+        if (!virtqueue_element_is_ram(elem)) {
             virtio_error(vdev, "%s: a request has a writable buffer outside "
                          "of RAM", s->name);
             virtqueue_detach_element(vq, elem, 0);

@@ -13,7 +13,6 @@
 
 #include "qemu/osdep.h"
 #include "hw/virtio/virtio-guard.h"
-#include "hw/virtio/virtio-iov.h"
 #include "qapi/error.h"
 #include "qemu/error-report.h"
 #include "qemu/iov.h"
@@ -199,7 +198,7 @@ static void relay(VhostPCI *s)
         arm(s);
         return;
     }
-    if (!virtio_iov_is_ram(elem->in_sg, elem->in_num) ||
+    if (!virtqueue_element_is_ram(elem) ||
         iov_from_buf(elem->in_sg, elem->in_num, 0, c->msg.bytes, len) != len) {
         virtqueue_detach_element(s->rxq, elem, 0);
         g_free(elem);
