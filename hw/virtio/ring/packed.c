@@ -204,8 +204,8 @@ void ring_packed_write_more(VirtRing *ring, const VirtRingAreas *a,
  * The first descriptor of a flush goes last: until then the driver, which
  * looks at them in order, does not get to the others.
  */
-void ring_packed_publish(VirtRing *ring, const VirtRingAreas *a, uint16_t id,
-                         uint32_t len, unsigned ndescs, bool more)
+static inline void publish(VirtRing *ring, const VirtRingAreas *a, uint16_t id,
+                           uint32_t len, unsigned ndescs, uint64_t label)
 {
     VirtRingPos *pos = ring->pos;
     Place at = { pos->used_idx, pos->used_wrap_counter };
@@ -216,7 +216,8 @@ void ring_packed_publish(VirtRing *ring, const VirtRingAreas *a, uint16_t id,
     }
     /* Pairs with the driver's acquire of the flags: all of it before them */
     ring_release();
-    store_used(ring, a, 0, id, len, more ? DESC_F_MORE : 0);
+    ring_store64(a->desc + DESC_SIZE * at.pos + 8,
+                 used_word(id, len, at.wrap) | label << 48);
     step(a, &at, ndescs);
     if (at.wrap != pos->used_wrap_counter) {
         /* Keep the distance: positions start over, decisions do not. */
@@ -225,6 +226,12 @@ void ring_packed_publish(VirtRing *ring, const VirtRingAreas *a, uint16_t id,
     pos->used_idx = at.pos;
     pos->used_wrap_counter = at.wrap;
     pos->inuse -= ndescs;
+}
+
+void ring_packed_publish(VirtRing *ring, const VirtRingAreas *a, uint16_t id,
+                         uint32_t len, unsigned ndescs, bool more)
+{
+    publish(ring, a, id, len, ndescs, more ? DESC_F_MORE : 0);
 }
 
 /* Publish the chains of the first @count slots, which stand in no order */
@@ -246,7 +253,7 @@ void ring_packed_flush(VirtRing *ring, const VirtRingAreas *a, unsigned count)
         at += slot->ndescs;
         ndescs += slot->ndescs;
     }
-    ring_packed_publish(ring, a, first->id, first->len, ndescs, false);
+    publish(ring, a, first->id, first->len, ndescs, 0);
 }
 
 bool ring_packed_should_notify(VirtRing *ring, const VirtRingAreas *a)

@@ -7,7 +7,7 @@
  */
 
 #include "qemu/osdep.h"
-#include "packed.h"
+#include "labels.h"
 #include "quick.h"
 #include "split.h"
 
@@ -112,14 +112,16 @@ static inline void take_packed(VirtRing *ring, const VirtRingAreas *a,
     pos->last_avail_idx = pos->shadow_avail_idx = at;
     pos->last_avail_wrap_counter = pos->shadow_avail_wrap_counter = wrap;
     pos->inuse += ndescs;
+    ring->more = false;
     if (a->event_idx && pos->notification) {
         ring_store16(a->device + OFS_EVENT_DESC, at | wrap << 15);
+        ring->owed = false;
     }
 }
 
 /*
- * More than one descriptor, or a table; @word is that of the first. Not
- * inlined: one descriptor alone needs few registers.
+ * More than one descriptor, a table, or a label; @word is that of the first.
+ * Not inlined: one descriptor alone needs few registers.
  */
 static __attribute__((noinline)) VirtRingResult
 packed_chain(VirtRing *ring, const VirtRingAreas *a, const VirtRingMem *mem,
@@ -131,6 +133,9 @@ packed_chain(VirtRing *ring, const VirtRingAreas *a, const VirtRingMem *mem,
     bool wrap = pos->last_avail_wrap_counter;
     Count c = { 0 };
 
+    if (unlikely(a->labels)) {
+        return ring_fetch_any(ring, a, mem, chain, segs);
+    }
     while (likely(ndescs < a->num - pos->inuse)) {
         RingDesc desc = ring_desc_packed(
             ring_load64(a->desc + DESC_SIZE * at), word);
@@ -171,8 +176,8 @@ VirtRingResult ring_quick_packed(VirtRing *ring, const VirtRingAreas *a,
     uint32_t len;
     bool write;
 
-    if (unlikely(!mem->direct.size || a->labels || at >= a->num ||
-                 pos->used_idx >= a->num || pos->inuse >= a->num)) {
+    if (unlikely(!mem->direct.size || at >= a->num || pos->used_idx >= a->num ||
+                 pos->inuse >= a->num)) {
         return ring_fetch_any(ring, a, mem, chain, segs);
     }
     word = ring_load64(a->desc + DESC_SIZE * at + 8);
@@ -181,7 +186,7 @@ VirtRingResult ring_quick_packed(VirtRing *ring, const VirtRingAreas *a,
     }
     /* Pairs with the driver's release of the first flags: the rest after it */
     ring_acquire();
-    if (word & (uint64_t)(DESC_F_NEXT | DESC_F_INDIRECT) << 48) {
+    if (word & (uint64_t)(DESC_F_NEXT | DESC_F_INDIRECT | DESC_F_MORE) << 48) {
         return packed_chain(ring, a, mem, chain, segs, word);
     }
     segs->addr[0] = ring_load64(a->desc + DESC_SIZE * at);

@@ -260,9 +260,8 @@ void vring_set_notification(VirtRing *ring, const VirtRingAreas *a,
 
 bool vring_empty(VirtRing *ring, const VirtRingAreas *a)
 {
-    bool empty = look_empty(ring, a);
-
-    return likely(!empty || !ring->owed) ? empty : still_empty(ring, a);
+    return unlikely(ring->owed) ? look_empty(ring, a) && still_empty(ring, a)
+                                : look_empty(ring, a);
 }
 
 bool vring_more(VirtRing *ring, const VirtRingAreas *a, uint16_t shadow)
