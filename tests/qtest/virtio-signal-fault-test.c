@@ -350,8 +350,8 @@ static void register_virtio_signal_fault_tests(void)
 {
     QOSGraphTestOptions settings = {
         .edge.extra_device_opts = "signal-bus=bus0,node=3",
-        .edge.before_cmd_line = "-object signal-bus,id=bus0 "
-                                "-chardev null,id=c0",
+        .edge.after_cmd_line = "-object signal-bus,id=bus0 "
+                               "-chardev null,id=c0",
     };
     QOSGraphTestOptions panic = {
         .edge.before_cmd_line = "-device pvpanic-pci,addr=05.0 "

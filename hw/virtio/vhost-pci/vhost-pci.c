@@ -183,7 +183,9 @@ static void vp_realize(DeviceState *dev, Error **errp)
                    "guest memory, as vfio does");
         return;
     }
-    if (!vp_window_init(&s->window, OBJECT(dev), s->conf.shm_size, errp)) {
+    /* The transport's memory holds this device, so it is what must stay. */
+    if (!vp_window_init(&s->window, OBJECT(qdev_get_parent_bus(dev)->parent),
+                        s->conf.shm_size, errp)) {
         ram_block_discard_require(false);
         return;
     }

@@ -83,7 +83,7 @@ typedef struct VPWindow {
 
 /**
  * vp_window_init - reserve the window
- * @owner: device
+ * @owner: what lives as long as @w, also while the device is being unplugged
  * @size: bytes, power of two
  */
 bool vp_window_init(VPWindow *w, Object *owner, uint64_t size, Error **errp);
