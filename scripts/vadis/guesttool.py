@@ -23,7 +23,8 @@ INCLUDES = ("-I{top}", "-I{top}/guest/lib", "-I{top}/guest/lib/shim",
             "-idirafter{top}/include/standard-headers")
 # What a program has beside the sources in its own directory
 RING_CORE = tuple(f"hw/virtio/ring/{name}.c"
-                  for name in ("chain", "packed", "ring", "split"))
+                  for name in ("chain", "packed", "quick", "ring",
+                               "split"))
 SOURCES = {"vhost-pci-blk": RING_CORE}
 LIBRARIES = {"agent": ("-lutil",)}
 
