@@ -3,6 +3,7 @@
 
 from . import demo_storage
 from .demo_row import PATIENCE, expect, row, size
+from .errors import Failure
 
 
 @row
@@ -37,15 +38,29 @@ class VhostPci(demo_storage.Disk):
         demo.modules("virtio_blk")
         demo.device(self, "vhost-user-blk-pci,chardev=vp,packed=on")
 
+    def tell(self):
+        """Lines about VM B, for when A waits in vain."""
+        said = (self.program.stdout + self.program.stderr).decode(
+            errors="replace")
+        counters = ("messages", "kicks", "calls", "grants", "revocations",
+                    "refused-grants")
+        yield "VM B's program said: " + " / ".join(said.splitlines())
+        yield "VM B's device: " + ", ".join(
+            f"{name} {self.counter(name)}" for name in counters)
+
     def counter(self, name):
         return self.server.qmp("qom-get", property=name,
                                path="/machine/peripheral/vp0/virtio-backend")
 
     def work(self, demo):
         calls = self.counter("calls")
-        self.sum = demo.call(demo_storage.write_random, pattern=demo.sysfs(
-            self) + self.blocks, amount=demo_storage.AMOUNT,
-            offset=demo_storage.OFFSET)
+        try:
+            self.sum = demo.call(
+                demo_storage.write_random, amount=demo_storage.AMOUNT,
+                pattern=demo.sysfs(self) + self.blocks,
+                offset=demo_storage.OFFSET)
+        except Failure as err:
+            raise Failure(err.message, *self.tell(), *err.hints) from err
         expect(self.counter("calls") > calls, "VM B never called")
         return (f"VM B served VM A's disk: wrote {size(demo_storage.AMOUNT)} "
                 "of random data, flushed")

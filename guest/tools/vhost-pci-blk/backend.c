@@ -105,6 +105,7 @@ static void locate(struct backend *b, struct ring *r)
         .device = area(b, r->addr.used, packed ? 4 : 6 + 8ull * r->num, 4),
     };
     if (!a->desc || !a->driver || !a->device) {
+        complain("ring %td is not in the frontend's memory", r - b->rings);
         r->running = false;
     }
 }
