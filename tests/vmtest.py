@@ -146,12 +146,13 @@ def load_program():
     source = LOAD_SOURCE.read_bytes()
     digest = hashlib.sha256(source).hexdigest()[:16]
     binary = paths.cache("tests") / f"guest-load-{digest}"
-    if not binary.is_file():
-        new = binary.with_suffix(f".{os.getpid()}")
-        subprocess.run([paths.tool("gcc", "gcc"), "-O2", "-Wall", "-Werror",
-                        "-static", "-pthread", "-o", new, LOAD_SOURCE],
-                       check=True)
-        new.rename(binary)
+    with paths.locked(binary.with_suffix(".lock")):
+        if not binary.is_file():
+            new = binary.with_suffix(".new")
+            subprocess.run([paths.tool("gcc", "gcc"), "-O2", "-Wall",
+                            "-Werror", "-static", "-pthread", "-o", new,
+                            LOAD_SOURCE], check=True)
+            new.rename(binary)
     return binary
 
 

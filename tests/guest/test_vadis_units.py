@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Parts of scripts/vadis that need no guest."""
 
+import concurrent.futures
 import gzip
 import os
 import pathlib
@@ -10,8 +11,8 @@ import threading
 import time
 
 import pytest
-from vadis import (kernel, machine, modules, paths, patience, private,
-                   vmlinux)
+from vadis import (guesttool, kernel, machine, modules, paths, patience,
+                   private, vmlinux)
 from vadis.agent import HEADER, Agent
 from vadis.console import Console
 from vadis.cpio import Archive
@@ -316,3 +317,16 @@ def test_a_device_event_is_found_by_place_and_only_once():
     assert agent.wait_uevent(ACTION="bind")
     agent.forget_uevents()
     assert not agent.wait_uevent(ACTION="bind")
+
+
+def test_a_program_asked_for_twice_at_once_is_compiled_once(tmp_path,
+                                                            monkeypatch):
+    compiler = tmp_path / "gcc"
+    compiler.write_text(f"#!/bin/sh\necho >>{tmp_path}/runs\nexec gcc \"$@\"\n")
+    compiler.chmod(0o755)
+    monkeypatch.setenv("CC", str(compiler))
+    monkeypatch.setattr(guesttool.paths, "cache", lambda *parts: tmp_path)
+    with concurrent.futures.ThreadPoolExecutor() as pool:
+        found = list(pool.map(guesttool.build, ["page-usage"] * 4))
+    assert len(set(found)) == 1 and os.access(found[0], os.X_OK)
+    assert (tmp_path / "runs").read_text() == "\n"
