@@ -49,6 +49,7 @@ typedef struct VirtRingCounters {
  * @life: counts the resets of the queue, never 0; elements carry that of theirs
  * @stale: elements of an earlier life handed back since the last flush
  * @labels: for VirtRingAreas; changes between FEATURES_OK and DRIVER_OK
+ * @linger: how often to look for more before the event loop goes round
  *
  * Context: the queue's thread; @on changes under the BQL while no other
  * thread serves the queue.
@@ -65,6 +66,7 @@ typedef struct VirtRingEngine {
     VirtRingCounters counters;
     uint16_t life;
     unsigned stale;
+    unsigned linger;
     uint8_t labels;
     bool on;
 } VirtRingEngine;

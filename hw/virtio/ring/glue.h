@@ -49,6 +49,11 @@ static int ring_get_avail_bytes(VirtQueue *vq, unsigned int *in_bytes,
                                 unsigned int *out_bytes,
                                 unsigned max_in_bytes, unsigned max_out_bytes);
 static bool ring_should_notify(VirtQueue *vq);
+/*
+ * The event loop, which polls, has served @vq @turns times in a row: is there
+ * more? Context: the queue's thread
+ */
+static bool ring_linger(VirtQueue *vq, unsigned turns);
 
 /* The driver has notified the device of @vq. Context: the queue's thread */
 static inline void ring_kicked(VirtQueue *vq)
