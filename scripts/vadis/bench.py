@@ -14,8 +14,8 @@ import signal
 import sys
 import time
 
-from . import bench_callgrind, bench_cells, bench_chart, bench_labels
-from . import bench_report, bench_smoke, bench_stats, progress
+from . import bench_callgrind, bench_cells, bench_chart, bench_core
+from . import bench_labels, bench_report, bench_smoke, bench_stats, progress
 from .bench_qemu import Variant, run_quiet
 from .bench_time import TimeRun
 from .errors import Failure
@@ -224,6 +224,7 @@ def measure(args):
     if not args.no_time:
         with raised_priority() as raised:
             report["machine"]["priority"] = "raised" if raised else "ordinary"
+            report["core"] = bench_core.run(tools)
             run.run(plan["rounds"], plan["seconds"])
             report["labels"] = labels(args, tools, variants, plan)
     else:

@@ -121,7 +121,8 @@ class Tools:
         self.ringtest = os.path.join(directory, "tests", "ring", "ringtest")
         self.ringcount = os.path.join(directory, "tests", "ring", "ringcount")
         self.ringinsn = os.path.join(directory, "tests", "ring", "ringinsn")
-        for path in (self.driver, self.ringtest):
+        self.coretest = os.path.join(directory, "tests", "ringdev", "coretest")
+        for path in (self.driver, self.ringtest, self.coretest):
             if not os.access(path, os.X_OK):
                 raise Failure(f"no program {path}",
                               f"Build it: meson setup {directory} && "
@@ -148,12 +149,13 @@ class Tools:
                           "The command was: " + " ".join(argv))
         return [json.loads(line) for line in got.stdout.splitlines() if line]
 
-    def _cpus(self):
+    def cpus(self):
+        """The option that names the CPUs of driver and device."""
         return f"--cpus={self.driver_cpu},{self.device_cpu}"
 
     def probe(self):
         """Round trip of a cache line between the two CPUs, in ns."""
-        line, = self.json_lines([self.ringtest, "--probe", self._cpus()], 120)
+        line, = self.json_lines([self.ringtest, "--probe", self.cpus()], 120)
         return line["round_trip_ns"]
 
     def floor(self, cell):
@@ -164,7 +166,7 @@ class Tools:
              "--in-order=" + ("on" if cell.config.in_order else "off"),
              f"--batch={cell.batch}", f"--size={QUEUE_SIZE}",
              f"--outstanding={cell.outstanding // cell.batch}",
-             "--rounds=21", "--limit=1", self._cpus()], 120)
+             "--rounds=21", "--limit=1", self.cpus()], 120)
         return line.get("ns_median")
 
     def drive(self, qemu, cell, extra, slot=None):

@@ -7,7 +7,7 @@ import json
 import os
 import platform
 
-from . import bench_labels, bench_stats
+from . import bench_core, bench_labels, bench_stats
 
 SCHEMA = "vadis-bench/1"
 FEW_PAIRS = 3
@@ -271,6 +271,7 @@ def tables(report, shapes=("direct", "chain", "indirect")):
                       "kick + get", *driver_table(report)))
     if report["lines"]:
         found += lines_tables(report, shapes)
+    found += bench_core.tables(report.get("core"), _value, _ratio)
     found += bench_labels.tables(report.get("labels"), name_of, _value, _ratio)
     return found
 

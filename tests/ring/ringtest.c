@@ -4,7 +4,8 @@
  * SPDX-License-Identifier: GPL-2.0-or-later
  *
  * Two pinned threads in one process: the driver library at one end, the
- * naive device model at the other, nothing between them but the ring. A
+ * naive device model at the other (model-end.h; the program coretest has the
+ * ring core of the emulator there), nothing between them but the ring. A
  * kick or interrupt is a store to a doorbell line, so no system call is in
  * the figures. Rounds are short; those in which the kernel took the CPU away
  * from either thread are void, counted and not part of any figure; a cell on
@@ -21,7 +22,11 @@
 #include <pthread.h>
 #include <sched.h>
 #include "bench-line.h"
-#include "bench-ring.h"
+#ifdef RING_END_H
+#include RING_END_H
+#else
+#include "model-end.h"
+#endif
 
 #define MAX_ROUNDS 1001u
 #define PROBE_ROUNDS 31u
@@ -45,6 +50,7 @@ typedef struct Bench {
     Line stop;
     Line ready;
     BenchRing *ring;
+    RingEnd *end;
     Cell cell;
     unsigned requests;      /* per round */
     unsigned rounds;
@@ -63,17 +69,12 @@ static void *direct_mem(void *ram, uint64_t gpa, size_t size)
 
 VDRV_INLINE void device_loop(Bench *b, bool packed)
 {
-    const VdrvMemOps *m = &vdrv_mem_direct;
-    ModelDevice *d = &b->ring->dev;
+    RingEnd *d = b->end;
     bool poll = b->cell.mode == MODE_POLL;
-    ModelUsed used[BENCH_MAX_BATCH];
 
     for (;;) {
-        unsigned n = bench_pop(m, d, packed, used, BENCH_MAX_BATCH);
-
-        if (n) {
-            bench_push(m, d, packed, used, n);
-            if (!poll && model_should_notify(m, d)) {
+        if (end_serve(d, packed)) {
+            if (!poll && end_should_notify(d)) {
                 atomic_fetch_add_explicit(&b->call.v, 1,
                                           memory_order_release);
                 b->calls++;
@@ -87,12 +88,12 @@ VDRV_INLINE void device_loop(Bench *b, bool packed)
             uint32_t seen = atomic_load_explicit(&b->kick.v,
                                                  memory_order_acquire);
 
-            if (!model_enable_kick(m, d) &&
+            if (!end_enable_kick(d) &&
                 !line_wait(&b->kick, seen, &b->stop)) {
                 return;
             }
             if (b->cell.mode == MODE_FLAGS) {
-                model_disable_kick(m, d);
+                end_disable_kick(d);
             }
         }
     }
@@ -104,7 +105,7 @@ static void *device_thread(void *opaque)
 
     pin(b->cpu[1]);
     if (b->cell.mode == MODE_POLL) {
-        model_disable_kick(&vdrv_mem_direct, &b->ring->dev);
+        end_disable_kick(b->end);
     }
     atomic_store_explicit(&b->ready.v, 1, memory_order_release);
     if (b->cell.packed) {
@@ -293,7 +294,8 @@ static void print_cell(const Bench *b, unsigned kept, unsigned tries,
     const Cell *c = &b->cell;
     uint64_t total = b->ring->vq.completed;
 
-    printf("{\"bench\": \"ringtest\", \"layout\": \"%s\", \"batch\": %u, "
+    printf("{\"bench\": \"ringtest\", \"device\": \"" END_NAME "\", "
+           "\"layout\": \"%s\", \"batch\": %u, "
            "\"outstanding\": %u, \"in_order\": %s, \"mode\": \"%s\", "
            "\"size\": %u, ",
            c->packed ? "packed" : "split", c->batch, c->outstanding,
@@ -322,6 +324,7 @@ static void run_cell(Bench *b, uint16_t size)
 
     b->ring = bench_ring_new(&vdrv_mem_direct, size, cell_features(c),
                              direct_mem);
+    b->end = end_new(b->ring, size, cell_features(c));
     if (c->mode == MODE_POLL) {
         vdrv_disable_cb(&vdrv_mem_direct, &b->ring->vq);
     }
@@ -351,6 +354,7 @@ static void run_cell(Bench *b, uint16_t size)
 
     median(b->ns, kept);
     print_cell(b, kept, tries, before, after);
+    end_free(b->end);
     bench_ring_free(b->ring);
 }
 

@@ -19,7 +19,7 @@ sys.path.insert(0, os.path.join(TOP, "scripts"))
 
 # pylint: disable=wrong-import-position
 from vadis import bench, bench_callgrind, bench_cells  # noqa: E402
-from vadis import bench_chart, bench_labels, bench_report  # noqa: E402
+from vadis import bench_chart, bench_core, bench_labels, bench_report  # noqa: E402
 from vadis import bench_smoke, bench_stats, bench_time  # noqa: E402
 from vadis.bench_qemu import BenchQemu  # noqa: E402
 from vadis.errors import Failure  # noqa: E402
@@ -206,7 +206,7 @@ def test_report_of_a_short_run(tools, variant, tmp_path):
         "schema": bench_report.SCHEMA, "mode": "test", "started": "now",
         "machine": bench_report.machine_facts(tools),
         "variants": [bench.describe(variant)], "subject": variant.label,
-        "lines": bench.count_lines(tools),
+        "lines": bench.count_lines(tools), "core": bench_core.run(tools, 1),
         "driver_instructions": [], "instructions": [], "rounds": run.rounds,
         "probe": bench_stats.summary(run.probes),
         "cells": bench_report.cells_of(run, variant.label),

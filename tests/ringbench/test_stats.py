@@ -11,6 +11,7 @@ sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)),
                                 "..", "..", "scripts"))
 
 # pylint: disable=wrong-import-position
+from vadis import bench_core  # noqa: E402
 from vadis import bench_stats as st  # noqa: E402
 
 
@@ -201,6 +202,47 @@ def test_no_ratio_without_the_subject():
 def test_cell_of_no_pairs():
     got = st.summarise_cell([], "wall")
     assert got["pairs"] == 0 and got["variants"] == {}
+
+
+
+class FakeTools:
+    """The core takes twice the floor's time; a probe can be made to jump."""
+
+    ringtest = "floor"
+    coretest = "core"
+
+    def __init__(self, jump=False):
+        self.jump = jump
+        self.ran = []
+
+    @staticmethod
+    def cpus():
+        return "--cpus=0,1"
+
+    def json_lines(self, argv, _timeout):
+        self.ran.append(argv[0])
+        wild = 2 if self.jump and argv[0] == "core" else 1
+        return [{"ns_median": 20.0 if argv[0] == "core" else 10.0,
+                 "probe_before_ns": 100.0, "probe_after_ns": 100.0 * wild}]
+
+
+def test_core_and_floor_take_turns_and_are_compared_in_pairs():
+    tools = FakeTools()
+    found = bench_core.run(tools, 2)
+    assert len(found["floor"]) == 20 and len(found["sizes"]) == 4
+    assert tools.ran[:2] == ["floor", "core"]
+    assert tools.ran[40:42] == ["core", "floor"]
+    for row in found["floor"]:
+        assert row["pairs"] == 2 and row["core"]["ratio"]["median"] == 2
+    for title, head, rows in bench_core.tables(found, str, str):
+        assert title and all(len(row) == len(head) for row in rows)
+
+
+def test_core_pairs_of_a_changing_machine_do_not_count():
+    found = bench_core.run(FakeTools(jump=True), 1)
+    assert {row["pairs"] for row in found["floor"]} == {0}
+    assert "void" in bench_core.tables(
+        found, lambda got: "void" if not got else "ns", str)[0][2][0]
 
 
 if __name__ == "__main__":

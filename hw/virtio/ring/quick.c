@@ -102,7 +102,8 @@ static inline void finish(VirtRing *ring, const VirtRingAreas *a,
 /* The position moves behind a chain of @ndescs that ends before @at */
 static inline void take_packed(VirtRing *ring, const VirtRingAreas *a,
                                VirtRingChain *chain, uint16_t id,
-                               unsigned ndescs, unsigned at, bool wrap)
+                               unsigned ndescs, unsigned at, bool wrap,
+                               bool label)
 {
     VirtRingPos *pos = ring->pos;
 
@@ -112,20 +113,19 @@ static inline void take_packed(VirtRing *ring, const VirtRingAreas *a,
     pos->last_avail_idx = pos->shadow_avail_idx = at;
     pos->last_avail_wrap_counter = pos->shadow_avail_wrap_counter = wrap;
     pos->inuse += ndescs;
-    ring->more = false;
-    if (a->event_idx && pos->notification) {
+    ring->more = label;
+    if (label) {
+        ring->owed = true;
+    } else if (a->event_idx && pos->notification) {
         ring_store16(a->device + OFS_EVENT_DESC, at | wrap << 15);
         ring->owed = false;
     }
 }
 
-/*
- * More than one descriptor, a table, or a label; @word is that of the first.
- * Not inlined: one descriptor alone needs few registers.
- */
-static __attribute__((noinline)) VirtRingResult
-packed_chain(VirtRing *ring, const VirtRingAreas *a, const VirtRingMem *mem,
-             VirtRingChain *chain, VirtRingSegs *segs, uint64_t word)
+/* @word is that of the first descriptor */
+static inline __attribute__((always_inline)) VirtRingResult
+take_chain(VirtRing *ring, const VirtRingAreas *a, const VirtRingMem *mem,
+           VirtRingChain *chain, VirtRingSegs *segs, uint64_t word, bool label)
 {
     const VirtRingDirect *direct = &mem->direct;
     VirtRingPos *pos = ring->pos;
@@ -133,9 +133,6 @@ packed_chain(VirtRing *ring, const VirtRingAreas *a, const VirtRingMem *mem,
     bool wrap = pos->last_avail_wrap_counter;
     Count c = { 0 };
 
-    if (unlikely(a->labels)) {
-        return ring_fetch_any(ring, a, mem, chain, segs);
-    }
     while (likely(ndescs < a->num - pos->inuse)) {
         RingDesc desc = ring_desc_packed(
             ring_load64(a->desc + DESC_SIZE * at), word);
@@ -155,13 +152,33 @@ packed_chain(VirtRing *ring, const VirtRingAreas *a, const VirtRingMem *mem,
             wrap = !wrap;
         }
         if (!(desc.flags & DESC_F_NEXT)) {
-            take_packed(ring, a, chain, desc.other, ndescs, at, wrap);
+            take_packed(ring, a, chain, desc.other, ndescs, at, wrap, label);
             finish(ring, a, chain, segs, &c);
             return VRING_CHAIN;
         }
         word = ring_load64(a->desc + DESC_SIZE * at + 8);
     }
     return ring_fetch_any(ring, a, mem, chain, segs);
+}
+
+/*
+ * More than one descriptor, or a table; not inlined: one descriptor alone
+ * needs few registers
+ */
+static __attribute__((noinline)) VirtRingResult
+packed_chain(VirtRing *ring, const VirtRingAreas *a, const VirtRingMem *mem,
+             VirtRingChain *chain, VirtRingSegs *segs, uint64_t word)
+{
+    return take_chain(ring, a, mem, chain, segs, word, false);
+}
+
+/* The same, and perhaps labelled (labels.h) */
+static __attribute__((noinline)) VirtRingResult
+labelled_chain(VirtRing *ring, const VirtRingAreas *a, const VirtRingMem *mem,
+               VirtRingChain *chain, VirtRingSegs *segs, uint64_t word)
+{
+    return take_chain(ring, a, mem, chain, segs, word,
+                      word >> 48 & DESC_F_MORE);
 }
 
 VirtRingResult ring_quick_packed(VirtRing *ring, const VirtRingAreas *a,
@@ -187,7 +204,9 @@ VirtRingResult ring_quick_packed(VirtRing *ring, const VirtRingAreas *a,
     /* Pairs with the driver's release of the first flags: the rest after it */
     ring_acquire();
     if (word & (uint64_t)(DESC_F_NEXT | DESC_F_INDIRECT | DESC_F_MORE) << 48) {
-        return packed_chain(ring, a, mem, chain, segs, word);
+        return unlikely(a->labels)
+               ? labelled_chain(ring, a, mem, chain, segs, word)
+               : packed_chain(ring, a, mem, chain, segs, word);
     }
     segs->addr[0] = ring_load64(a->desc + DESC_SIZE * at);
     len = word;
@@ -203,7 +222,7 @@ VirtRingResult ring_quick_packed(VirtRing *ring, const VirtRingAreas *a,
         at = 0;
         wrap = !wrap;
     }
-    take_packed(ring, a, chain, word >> 32, 1, at, wrap);
+    take_packed(ring, a, chain, word >> 32, 1, at, wrap, false);
     ring_note_in_order(ring, a, chain, segs->size.in_len);
     return VRING_CHAIN;
 }
