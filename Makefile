@@ -5,7 +5,7 @@ MAKEFLAGS += --no-builtin-rules
 .DEFAULT_GOAL := all
 .PHONY: all deps demo check check-unit check-qtest check-guest check-pair \
 	check-gdb check-tools check-bench check-lint check-docs \
-	check-stock-defects soak fuzz coverage bench stock vm install clean distclean help fork-tree docs
+	check-stock-defects check-aarch64 soak fuzz coverage bench stock vm install clean distclean help fork-tree docs
 
 all:            ## build build/qemu-system-x86_64 (configures when needed)
 	@scripts/inner-build
@@ -53,10 +53,14 @@ check-docs:     ## sphinx without warnings
 check-stock-defects: ## upstream's ring defects, each still there with x-ring=stock
 	@scripts/check stock-defects
 
+check-aarch64:  ## a second emulator: its qtests, Debian's arm64 kernel (long)
+	@scripts/install-deps
+	@scripts/check aarch64
+
 soak:           ## the full counts (long)
 	@scripts/install-deps
 	@scripts/inner-build
-	@scripts/check --soak all fuzz
+	@scripts/check --soak all fuzz aarch64
 
 fuzz:           ## FUZZ_SECONDS (60) for each fuzzer; needs clang
 	@scripts/install-deps build fuzz

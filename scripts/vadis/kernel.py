@@ -57,11 +57,13 @@ def _sum(path):
     return digest.hexdigest()
 
 
-def fetch_deb(suite, package):
-    """Path of the verified .deb, by scripts/apt-private."""
+def fetch_deb(suite, package, arch=""):
+    """Path of the verified .deb, by scripts/apt-private; ``arch`` if it is
+    not the machine's."""
     done = subprocess.run([paths.SCRIPTS / "apt-private", "deb", suite,
                            package], stdout=subprocess.PIPE,
-                          stderr=subprocess.PIPE, text=True, check=False)
+                          stderr=subprocess.PIPE, text=True, check=False,
+                          env={**os.environ, "VADIS_DEB_ARCH": arch})
     if done.returncode:
         raise Failure(f"cannot fetch {package} from {suite}",
                       *(line.strip() for line in
@@ -75,7 +77,7 @@ def deb_field(deb, name):
                           capture_output=True, check=True).stdout.strip()
 
 
-def _packages(suite, meta):
+def packages_of(suite, meta, arch=""):
     """The packages a meta package stands for, as [(name, .deb)].
 
     Newer kernels are split: linux-image-* only depends on linux-base-*,
@@ -87,7 +89,7 @@ def _packages(suite, meta):
         name = wanted.pop()
         if name in found:
             continue
-        found[name] = deb = fetch_deb(suite, name)
+        found[name] = deb = fetch_deb(suite, name, arch)
         wanted += re.findall(r"linux-(?:image|base|binary|modules)-\d[\w.+-]*",
                              deb_field(deb, "Depends"))
     return sorted(found.items())
@@ -169,7 +171,7 @@ def _obtain(name, home):
     for suite, meta in NAMES[name]:
         try:
             with step(f"fetching Debian's kernel {name} from {suite}"):
-                packages = _packages(suite, meta)
+                found = packages_of(suite, meta)
             break
         except Failure as err:
             failures.append(err)
@@ -177,7 +179,7 @@ def _obtain(name, home):
         raise failures[0]
     with step(f"unpacking kernel {name}"), paths.writable(home), \
             paths.replacing(home) as new:
-        record = _unpack(name, packages, new)
+        record = _unpack(name, found, new)
         (new / "record.json").write_text(json.dumps(record, indent=1) + "\n")
 
 

@@ -532,6 +532,9 @@ static void add_prepared(const char *name, const char *options,
 
 static void register_balloon_usage_tests(void)
 {
+    if (!balloon_knows_machine()) {
+        return;
+    }
     add_test("usage/config", ON ",usage-max-ranges=100", NULL, test_config);
     add_test("usage/config/all", ON ",usage-max-ranges=100,"
              "free-page-reporting=on,free-page-hint=on,page-poison=off,"

@@ -188,6 +188,11 @@ static void balloon_pattern(uint8_t *data, uint32_t page, unsigned salt)
     }
 }
 
+bool balloon_knows_machine(void)
+{
+    return g_str_equal(qtest_get_arch(), "x86_64");
+}
+
 void balloon_fill(BalloonTest *t, uint64_t gpa, uint32_t pages, unsigned salt)
 {
     uint8_t data[PAGE];

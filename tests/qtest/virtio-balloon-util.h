@@ -124,6 +124,9 @@ void balloon_wait_migration(QTestState *qts);
  */
 void balloon_shim(const char *advice);
 
+/** balloon_knows_machine - are these tests' addresses RAM? On the PC only. */
+bool balloon_knows_machine(void);
+
 /** balloon_large_pages - a test's "before" function: RAM of 2 MiB pages */
 void *balloon_large_pages(GString *cmd_line, void *arg);
 
