@@ -7,6 +7,7 @@ is ours. Stock Linux drivers do nothing about DEVICE_NEEDS_RESET by
 themselves, so an administrator lets the driver go and binds it again.
 """
 
+import dataclasses
 import socket
 import struct
 
@@ -18,7 +19,7 @@ from vmtest import DEADLINE, GuestDevice, Load, VM, load_files
 
 NEEDS_RESET, DRIVER_OK = 0x40, 0x0f
 SLOT = 0x10
-DESC_INDIRECT, DESC_AVAIL = 4, 0x80
+DESC_INDIRECT, DESC_AVAIL, DESC_USED = 4, 0x80, 0x8000
 
 
 class Poke:
@@ -49,8 +50,8 @@ def poke(home):
     way.close()
 
 
-def notify_address(device):
-    """Where a guest's driver notifies queue 0 of a virtio-pci device."""
+def notify_address(device, queue):
+    """Where a guest's driver notifies a queue of a virtio-pci device."""
     config = bytes.fromhex(device.vm.run(
         f"hexdump -v -e '1/1 \"%02x\"' {device.pci}/config",
         check=True).text)
@@ -58,21 +59,23 @@ def notify_address(device):
     while config[at] != CAP_VENDOR or config[at + 3] != CFG_NOTIFY:
         at = config[at + 1]
     bar, (offset,) = config[at + 4], struct.unpack_from("<I", config, at + 8)
+    multiplier, = struct.unpack_from("<I", config, at + 16)
     lines = device.vm.run(f"cat {device.pci}/resource", check=True).text
-    return int(lines.splitlines()[bar].split()[0], 16) + offset
+    return int(lines.splitlines()[bar].split()[0], 16) + offset + \
+        queue * multiplier
 
 
 def make_mistake(qtest, state, packed):
     """Make more available than the ring holds, or a table of seven bytes."""
-    ring = state["vring-num"]
     if not packed:
         qtest.put(state["vring-avail"] + 2, "H",
-                  (state["last-avail-idx"] + ring + 1) & 0xffff)
+                  (state["last-avail-idx"] + state["vring-num"] + 1) & 0xffff)
         return
-    # In its first lap AVAIL is set in what is available.
-    assert state["ring"]["counters"]["requests"] < ring // 8
-    qtest.put(state["vring-desc"] + 16 * state["last-avail-idx"], "QIHH",
-              0x1000, 7, 0, DESC_INDIRECT | DESC_AVAIL)
+    desc = state["vring-desc"] + 16 * state["last-avail-idx"]
+    # Both flags are as the lap before left them: what is available differs.
+    flags, = qtest.get(desc + 14, "H")
+    avail = DESC_USED if flags & DESC_AVAIL else DESC_AVAIL
+    qtest.put(desc, "QIHH", 0x1000, 7, 0, DESC_INDIRECT | avail)
 
 
 def broken_messages(vm, name):
@@ -80,46 +83,104 @@ def broken_messages(vm, name):
             if f"{name}: queue" in line and "driver made available" in line]
 
 
+@dataclasses.dataclass(frozen=True)
+class Victim:
+    """A device that is broken: how it is made, its queue, its name, the load
+    that proves it mended (given the device), and what waits until the kernel
+    has nothing to do with it."""
+    devices: tuple
+    queue: int
+    name: str
+    load: callable
+    idle: callable = lambda device: None
+
+
+def load_disk(device):
+    return ["disk", "/dev/" + device.sh("ls block"), "4"]
+
+
+def scsi_disk(device):
+    """Its name, when the kernel, which looks for disks in the background, has
+    read it."""
+    found = "host*/target*/*/block/sd*"
+    return device.sh(
+        f"until name=$(basename {found}) && "
+        "dmesg | grep -qF \"[$name] Attached\"; do :; done 2>/dev/null; "
+        "dmesg -c >/dev/null; echo $name")
+
+
+def load_scsi(device):
+    return ["disk", "/dev/" + scsi_disk(device), "4"]
+
+
+def load_frames(device):
+    partner = GuestDevice(device.vm, SLOT + 1)
+    return ["frames", device.sh("ls net"), partner.sh("ls net")]
+
+
+VICTIMS = {
+    "blk": Victim((f"virtio-blk-pci,id=victim,drive=victim,addr={SLOT:#x}",),
+                  0, "virtio-blk", load_disk),
+    "scsi": Victim((f"virtio-scsi-pci,id=victim,addr={SLOT:#x}",
+                    # Linux flushes a write cache before it lets go of a disk
+                    "scsi-hd,bus=victim.0,drive=victim,write-cache=off"),
+                   2, "virtio-scsi", load_scsi, scsi_disk),
+    "net": Victim((f"virtio-net-pci,id=victim,netdev=port2,romfile=,"
+                   f"addr={SLOT:#x}",
+                   f"virtio-net-pci,netdev=port3,romfile=,"
+                   f"addr={SLOT + 1:#x}"),
+                  1, "virtio-net", load_frames),
+}
+
+
 @pytest.mark.parametrize("packed", [True, False], ids=["packed", "split"])
-def test_a_broken_device_is_rebound_while_others_work(home, poke, packed):
+@pytest.mark.parametrize("kind", VICTIMS)
+def test_a_broken_device_is_rebound_while_others_work(home, poke, kind,
+                                                      packed):
     """One message, NEEDS_RESET, and only that device has to come back."""
+    victim = VICTIMS[kind]
     moving.make_images(home)
-    victim = f"{home}/victim"
-    with open(victim, "wb") as image:
+    with open(f"{home}/victim", "wb") as image:
         image.truncate(16 << 20)
     with moving.make_vm(
             home, "mistake", moving.Ring(packed),
-            devices=(*moving.DEVICES,
-                     f"virtio-blk-pci,id=victim,drive=victim,addr={SLOT:#x}"),
-            args=["-drive", f"if=none,id=victim,format=raw,file={victim}",
+            devices=(*moving.DEVICES, *victim.devices),
+            args=["-drive",
+                  f"if=none,id=victim,format=raw,file={home}/victim",
+                  "-netdev", "hubport,id=port2,hubid=1",
+                  "-netdev", "hubport,id=port3,hubid=1",
                   *poke.args]) as vm:
         poke.connect()
         device = GuestDevice(vm, SLOT)
         loads = moving.start_loads(vm)
         moving.advance(loads)
+        victim.idle(device)
 
-        make_mistake(poke.qtest, moving.queue(vm, "victim", 0), packed)
+        make_mistake(poke.qtest, moving.queue(vm, "victim", victim.queue),
+                     packed)
         for _ in range(3):              # one message for any number of kicks
-            poke.qtest.store(2, notify_address(device), 0)
-        assert device.status() == NEEDS_RESET | DRIVER_OK
-        assert len(broken_messages(vm, "virtio-blk")) == 1
-        state = moving.queue(vm, "victim", 0)
+            poke.qtest.store(2, notify_address(device, victim.queue), 0)
+        # A bottom half may have to look at the queue first
+        device.sh("until [ $(($(cat status))) = "
+                  f"{NEEDS_RESET | DRIVER_OK} ]; do :; done")
+        assert len(broken_messages(vm, victim.name)) == 1
+        state = moving.queue(vm, "victim", victim.queue)
         assert state["ring"]["counters"]["errors"] == 1
         moving.advance(loads)
 
         device.sh("drv=$(readlink -f driver) && id=$(basename $PWD) && "
                   "echo $id >$drv/unbind && echo $id >$drv/bind")
         assert device.status() == DRIVER_OK
-        path = "/dev/" + device.sh("ls block")
-        mended = Load(vm, "disk", path, "4")
+        mended = Load(vm, *victim.load(device))
         moving.advance([mended, *loads])
         mended.stop()
-        assert moving.queue(vm, "victim", 0)["ring"]["counters"]["errors"] == 0
+        state = moving.queue(vm, "victim", victim.queue)
+        assert state["ring"]["counters"]["errors"] == 0
         for name, queues in moving.WORKED.items():
             assert all(moving.queue(vm, name, i)["ring"]["counters"]["errors"]
                        == 0 for i in range(queues))
         moving.finish(vm, loads)
-        assert len(broken_messages(vm, "virtio-blk")) == 1
+        assert len(broken_messages(vm, victim.name)) == 1
 
 
 # -- a disk that fails

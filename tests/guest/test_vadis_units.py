@@ -94,7 +94,7 @@ def fake_debian(tmp_path, monkeypatch):
                    check=True, capture_output=True)
     fetched = []
 
-    def fetch(suite, package):
+    def fetch(suite, package, _arch=""):
         fetched.append((suite, package))
         return deb
 
@@ -130,7 +130,7 @@ def test_damaged_kernel_is_made_again(fake_debian, damage):
 def test_second_source_is_tried(fake_debian, monkeypatch):
     fetch = kernel.fetch_deb
 
-    def fail_first(suite, package):
+    def fail_first(suite, package, _arch=""):
         if suite == kernel.NAMES["6.1"][0][0]:
             raise Failure("not to be had")
         return fetch(suite, package)
