@@ -86,13 +86,13 @@ def broken_messages(vm, name):
 @dataclasses.dataclass(frozen=True)
 class Victim:
     """A device that is broken: how it is made, its queue, its name, the load
-    that proves it mended (given the device), and what waits until the kernel
-    has nothing to do with it."""
+    that proves it mended (given the device), and what is done to it when the
+    neighbours work and before it is broken; then it is idle."""
     devices: tuple
     queue: int
     name: str
     load: callable
-    idle: callable = lambda device: None
+    prepare: callable = lambda device: None
 
 
 def load_disk(device):
@@ -109,6 +109,15 @@ def scsi_disk(device):
         "dmesg -c >/dev/null; echo $name")
 
 
+def plug_scsi(device):
+    """Only now, as Linux names disks in the order in which it finds them, and
+    the load on the neighbour is on the first."""
+    # Linux flushes a write cache before it lets go of a disk
+    device.vm.qmp("device_add", driver="scsi-hd", bus="victim.0",
+                  drive="victim", write_cache="off")
+    scsi_disk(device)
+
+
 def load_scsi(device):
     return ["disk", "/dev/" + scsi_disk(device), "4"]
 
@@ -121,10 +130,8 @@ def load_frames(device):
 VICTIMS = {
     "blk": Victim((f"virtio-blk-pci,id=victim,drive=victim,addr={SLOT:#x}",),
                   0, "virtio-blk", load_disk),
-    "scsi": Victim((f"virtio-scsi-pci,id=victim,addr={SLOT:#x}",
-                    # Linux flushes a write cache before it lets go of a disk
-                    "scsi-hd,bus=victim.0,drive=victim,write-cache=off"),
-                   2, "virtio-scsi", load_scsi, scsi_disk),
+    "scsi": Victim((f"virtio-scsi-pci,id=victim,addr={SLOT:#x}",),
+                   2, "virtio-scsi", load_scsi, plug_scsi),
     "net": Victim((f"virtio-net-pci,id=victim,netdev=port2,romfile=,"
                    f"addr={SLOT:#x}",
                    f"virtio-net-pci,netdev=port3,romfile=,"
@@ -154,7 +161,7 @@ def test_a_broken_device_is_rebound_while_others_work(home, poke, kind,
         device = GuestDevice(vm, SLOT)
         loads = moving.start_loads(vm)
         moving.advance(loads)
-        victim.idle(device)
+        victim.prepare(device)
 
         make_mistake(poke.qtest, moving.queue(vm, "victim", victim.queue),
                      packed)
