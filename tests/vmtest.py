@@ -146,14 +146,9 @@ def load_program():
     source = LOAD_SOURCE.read_bytes()
     digest = hashlib.sha256(source).hexdigest()[:16]
     binary = paths.cache("tests") / f"guest-load-{digest}"
-    with paths.locked(binary.with_suffix(".lock")):
-        if not binary.is_file():
-            new = binary.with_suffix(".new")
-            subprocess.run([paths.tool("gcc", "gcc"), "-O2", "-Wall",
-                            "-Werror", "-static", "-pthread", "-o", new,
-                            LOAD_SOURCE], check=True)
-            new.rename(binary)
-    return binary
+    return paths.made_once(binary, lambda new: subprocess.run(
+        [paths.tool("gcc", "gcc"), "-O2", "-Wall", "-Werror", "-static",
+         "-pthread", "-o", new, LOAD_SOURCE], check=True))
 
 
 def load_path(vm):

@@ -224,7 +224,8 @@ def measure(args):
     if not args.no_time:
         with raised_priority() as raised:
             report["machine"]["priority"] = "raised" if raised else "ordinary"
-            report["core"] = bench_core.run(tools)
+            if not args.device and not args.only:
+                report["core"] = bench_core.run(tools)
             run.run(plan["rounds"], plan["seconds"])
             report["labels"] = labels(args, tools, variants, plan)
     else:

@@ -44,23 +44,19 @@ def build(name):
     for path in [*sources, *sorted(own.glob("*.h")), *headers]:
         digest.update(path.read_bytes())
     binary = paths.cache("tools") / f"{name}-{digest.hexdigest()[:16]}"
-    with paths.locked(binary.with_suffix(".lock")):
-        if not binary.is_file():
-            _compile(own, [*sources, *LIBRARIES.get(name, ())], binary)
-    return binary
+    return paths.made_once(binary, lambda new: _compile(
+        own, [*sources, *LIBRARIES.get(name, ())], new))
 
 
 def _compile(own, inputs, binary):
     compiler = os.environ.get("CC", "gcc").split()
-    new = binary.with_suffix(".new")
     done = subprocess.run(
         [paths.tool(compiler[0], "gcc"), *compiler[1:], "-O2", "-g",
          "-Wall", "-Werror", "-static",
          *(flag.format(top=paths.TOP) for flag in INCLUDES),
-         "-o", new, *inputs],
+         "-o", binary, *inputs],
         capture_output=True, text=True, check=False)
     if done.returncode:
         raise Failure(f"cannot compile {own}",
                       *done.stderr.strip().splitlines()[-12:],
                       "Install gcc and libc6-dev: scripts/install-deps")
-    new.rename(binary)

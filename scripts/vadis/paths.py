@@ -54,6 +54,17 @@ def locked(path):
         yield
 
 
+def made_once(path, make):
+    """``path``, a file; if it is not there, make(new) makes it, once: others
+    who want it wait."""
+    with locked(path.with_suffix(".lock")):
+        if not path.is_file():
+            new = path.with_suffix(".new")
+            make(new)
+            new.rename(path)
+    return path
+
+
 @contextlib.contextmanager
 def replacing(path):
     """A new directory that becomes ``path`` if the block succeeds.

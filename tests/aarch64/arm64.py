@@ -23,8 +23,7 @@ mount -t proc proc /proc
 mount -t sysfs sysfs /sys
 mount -t devtmpfs dev /dev
 while read -r module; do insmod "$module" || echo "no $module"; done </modules
-n=0
-while [ ! -b /dev/vda ] && [ $n -lt 600 ]; do n=$((n + 1)); sleep 0.1; done
+until [ -b /dev/vda ]; do :; done
 %s
 echo "END $?"
 poweroff -f

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Debian's arm64 kernel on virtio disks: weakly ordered code at the far end.
+"""Debian's arm64 kernel on virtio disks.
 
 The ring engine's own fences run on the host whatever the guest is; what is
-of another architecture here is the driver, the machine and its page size.
+of another architecture here is the driver and the machine.
 """
 
 import hashlib

@@ -132,6 +132,20 @@ def test_one_vm_serves_another_vms_disk(home, packed):
         assert not b.program.stderr
 
 
+def test_a_look_at_the_queues_leaves_them_running(home):
+    """Over vhost-user, GET_VRING_BASE would stop the ring for good."""
+    path = f"{home}/vp"
+    with Backend(path) as b, VM(name="a", **frontend(path, True)) as a:
+        disk, = (d for d in a.qmp("x-query-virtio")
+                 if "blk" in d["name"])
+        for index in range(2):
+            state = a.qmp("x-query-virtio-queue-status", path=disk["path"],
+                          queue=index)
+            assert state["vring-num"] > 0
+        exercise(a)
+        assert not b.program.stderr
+
+
 def test_the_frontend_is_killed_and_the_next_one_served(home):
     """B and its disk live on; the next A finds what the first one wrote."""
     path = f"{home}/vp"

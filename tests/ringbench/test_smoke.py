@@ -19,7 +19,8 @@ sys.path.insert(0, os.path.join(TOP, "scripts"))
 
 # pylint: disable=wrong-import-position
 from vadis import bench, bench_callgrind, bench_cells  # noqa: E402
-from vadis import bench_chart, bench_core, bench_labels, bench_report  # noqa: E402
+from vadis import bench_chart, bench_core  # noqa: E402
+from vadis import bench_labels, bench_report  # noqa: E402
 from vadis import bench_smoke, bench_stats, bench_time  # noqa: E402
 from vadis.bench_qemu import BenchQemu  # noqa: E402
 from vadis.errors import Failure  # noqa: E402

@@ -204,7 +204,6 @@ def test_cell_of_no_pairs():
     assert got["pairs"] == 0 and got["variants"] == {}
 
 
-
 class FakeTools:
     """The core takes twice the floor's time; a probe can be made to jump."""
 
