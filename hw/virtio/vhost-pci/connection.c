@@ -257,6 +257,10 @@ static void dispatch(VhostPCI *s)
     if (rule->action > VP_SET_STATUS) {
         uint64_t answer = refused;
 
+        if (refused) {
+            /* Once A has the answer, nothing of what it sent may be open. */
+            vp_message_close(&c->msg);
+        }
         if (ack) {
             send_reply(s, c->msg.hdr.request, &answer, sizeof(answer));
             if (c->state != VP_UP) {
