@@ -13,6 +13,7 @@
 #ifndef HW_VIRTIO_RING_ENGINE_H
 #define HW_VIRTIO_RING_ENGINE_H
 
+#include "block/aio-pass.h"
 #include "hw/qdev-properties.h"
 #include "ring.h"
 #include "windows.h"
@@ -49,6 +50,11 @@ typedef struct VirtRingCounters {
  * @life: counts the resets of the queue, never 0; elements carry that of theirs
  * @stale: elements of an earlier life handed back since the last flush
  * @labels: for VirtRingAreas; changes between FEATURES_OK and DRIVER_OK
+ * @pushed: elements filled and not yet published, as their bunch goes on
+ * @pushed_ndescs: their share of what is in flight
+ * @pass: publishes them
+ * @pass_ctx: event loop that will do so, or NULL
+ * @notify: the device wants the driver notified of what was pushed
  * @linger: how often to look for more before the event loop goes round
  *
  * Context: the queue's thread; @on changes under the BQL while no other
@@ -67,7 +73,12 @@ typedef struct VirtRingEngine {
     uint16_t life;
     unsigned stale;
     unsigned linger;
+    unsigned pushed;
+    unsigned pushed_ndescs;
+    AioPassWork pass;
+    AioContext *pass_ctx;
     uint8_t labels;
+    bool notify;
     bool on;
 } VirtRingEngine;
 

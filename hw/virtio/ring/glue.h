@@ -55,6 +55,13 @@ static bool ring_should_notify(VirtQueue *vq);
  */
 static bool ring_linger(VirtQueue *vq, unsigned turns);
 
+/*
+ * Wait until what the thread of @vq has pushed is published and the driver was
+ * notified of it. Context: the queue's thread; or BQL held, which the thread
+ * never waits for in between
+ */
+static void ring_settle(VirtQueue *vq);
+
 /* The driver has notified the device of @vq. Context: the queue's thread */
 static inline void ring_kicked(VirtQueue *vq)
 {
