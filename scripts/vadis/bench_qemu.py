@@ -25,10 +25,11 @@ DISK_BYTES = 1 << 30         # of the null disks
 # name -> (PCI slot, virtio ID); the slots are named with addr= below
 SLOTS = {"echo": 4, "blk": 5, "blk-zeroes": 6, "net": 7}
 
-# An iothread that polls for 50 ms before it sleeps: a benchmark never pauses
-# that long, and each reset of a device waits for the polling to end.  The huge
-# growth factor reaches the maximum at the second wake-up.
-IOTHREAD = "iothread,id=io0,poll-max-ns=50000000,poll-grow=1000000"
+# The iothread polls for 50 ms before it sleeps: a benchmark never pauses that
+# long, and each reset of a device waits for the polling to end.  The huge growth
+# factor reaches the maximum at the second wake-up.
+ALWAYS_POLLS = "poll-max-ns=50000000,poll-grow=1000000"
+NEVER_POLLS = "poll-max-ns=0"
 
 
 def run_quiet(argv, **kwargs):
@@ -112,14 +113,15 @@ def device_args(variant, iothread):
 class BenchQemu:
     """A running QEMU; use it as a context manager.
 
-    iothread: put echo and blk into a polling iothread
+    iothread: put echo and blk into an iothread, with these options; False for
+              the main loop
     wrapper: command to run QEMU under, for instance valgrind
     env: additions to the environment
     extra: more of the command line
     monitor: listen for QMP on monitor_path
     """
 
-    def __init__(self, variant, iothread=True, wrapper=(), env=None,
+    def __init__(self, variant, iothread=ALWAYS_POLLS, wrapper=(), env=None,
                  extra=(), monitor=False):
         self.variant = variant
         self.iothread = iothread
@@ -156,7 +158,7 @@ class BenchQemu:
             "-qtest", f"unix:{self.socket},server=on,wait=off",
             "-qtest-log", "none"]
         if self.iothread:
-            argv += ["-object", IOTHREAD]
+            argv += ["-object", f"iothread,id=io0,{self.iothread}"]
         if self.monitor:
             argv += ["-qmp", f"unix:{self.monitor_path},server=on,wait=off"]
         # A firmware is loaded though never run; any will do.

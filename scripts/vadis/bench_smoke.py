@@ -8,7 +8,7 @@ looks at a time.
 
 from . import bench_stats, progress
 from .bench_cells import Cell, CellError, all_configs
-from .bench_qemu import SLOTS, BenchQemu
+from .bench_qemu import ALWAYS_POLLS, SLOTS, BenchQemu
 
 # (requests, warm-up): several laps of the ring.  In lockstep each batch costs
 # several answers on the qtest socket.
@@ -79,7 +79,7 @@ def cell_errors(cell, sample, lockstep):
 def command(tools, variant):
     """scripts/bench --smoke; returns the exit status."""
     failed = done = 0
-    for iothread in (True, False):
+    for iothread in (ALWAYS_POLLS, False):
         with BenchQemu(variant, iothread=iothread) as qemu:
             for device in variant.devices():
                 cells = smoke_cells(device)

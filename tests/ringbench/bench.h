@@ -222,6 +222,7 @@ typedef struct BenchConfig {
     unsigned outstanding;       /* most requests in flight */
     uint64_t requests;          /* 0: run for duration_ns instead */
     uint64_t duration_ns;
+    uint64_t pause_ns;          /* the driver's own work before each batch */
     uint64_t warmup;            /* requests before the clock starts */
     int timeout_ms;             /* longest wait for progress */
     long device_tid;            /* thread that works the queue; 0: main */

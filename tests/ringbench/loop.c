@@ -228,6 +228,16 @@ static void count_interrupt(BenchLoop *l)
     }
 }
 
+/* The driver has answers, and makes something of them. */
+static void work(const BenchConfig *cfg)
+{
+    uint64_t end = bench_now_ns() + cfg->pause_ns;
+
+    while (bench_now_ns() < end) {
+        cpu_relax();
+    }
+}
+
 /* Drive the queue for @requests, or until @end_ns if that is 0. */
 static void drive(BenchLoop *l, uint64_t requests, uint64_t end_ns)
 {
@@ -247,6 +257,9 @@ static void drive(BenchLoop *l, uint64_t requests, uint64_t end_ns)
             look = l->submitted + REQUESTS_PER_CLOCK;
         }
         take_until(l, cfg->outstanding - cfg->batch);
+        if (cfg->pause_ns) {
+            work(cfg);
+        }
         if (cfg->interrupts && vdrv_enable_cb(&vdrv_mem_direct, &l->vq)) {
             bench_fail(BENCH_EXIT_DATA, "%s has completed a request that it "
                        "does not have", cfg->device->name);

@@ -22,7 +22,7 @@ from vadis import bench, bench_callgrind, bench_cells  # noqa: E402
 from vadis import bench_chart, bench_core  # noqa: E402
 from vadis import bench_labels, bench_report  # noqa: E402
 from vadis import bench_smoke, bench_stats, bench_time  # noqa: E402
-from vadis.bench_qemu import BenchQemu  # noqa: E402
+from vadis.bench_qemu import NEVER_POLLS, BenchQemu  # noqa: E402
 from vadis.errors import Failure  # noqa: E402
 
 DEVICES = ("echo", "blk", "net")
@@ -74,6 +74,19 @@ def test_each_batch_takes_one_kick_and_one_interrupt(tools, main_loop_qemu,
                                                      cell):
     sample = bench_smoke.run_cell(tools, main_loop_qemu, cell)
     assert bench_smoke.cell_errors(cell, sample, True) == []
+
+
+@pytest.mark.parametrize("ring", ["split", "packed"])
+@pytest.mark.parametrize("device", ["echo", "blk"])
+def test_no_kick_is_lost_when_nobody_polls(tools, variant, device, ring):
+    """The driver is as fast as the device: its next request comes while the
+    device asks to be kicked for it, and looks whether it is there already."""
+    cell = bench_cells.Cell(device, bench_cells.Config(ring), 1)
+    with BenchQemu(variant, iothread=NEVER_POLLS) as qemu:
+        tools.place(qemu, device)
+        sample = tools.drive(qemu, cell, ["--requests", "20000",
+                                          "--timeout-ms", "30000"])
+    assert sample["requests"] == 20000
 
 
 def test_a_wrong_answer_is_noticed(tools, qemu):

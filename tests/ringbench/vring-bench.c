@@ -36,6 +36,7 @@ static const char usage[] =
 "                      (one batch)\n"
 "  --requests N        run for so many, a multiple of the batch, or\n"
 "  --ms N              for so many milliseconds (100)\n"
+"  --pause-us N        what the driver does between two batches takes so long\n"
 "  --warmup N          requests before that (4096, rounded to batches)\n"
 "  --check-all         compare every byte of every answer (not for timing)\n"
 "  --lockstep          let the device come to rest after each batch, so that\n"
@@ -102,7 +103,7 @@ typedef struct Options {
 enum {
     OPT_QTEST = 256, OPT_PID, OPT_DEVICE, OPT_SLOT, OPT_RING, OPT_INDIRECT,
     OPT_IN_ORDER, OPT_EVENT_IDX, OPT_QUEUE_SIZE, OPT_BATCH, OPT_OUTSTANDING,
-    OPT_REQUESTS, OPT_MS, OPT_WARMUP, OPT_CHECK_ALL, OPT_LOCKSTEP,
+    OPT_REQUESTS, OPT_MS, OPT_PAUSE, OPT_WARMUP, OPT_CHECK_ALL, OPT_LOCKSTEP,
     OPT_INTERRUPTS, OPT_LABELS, OPT_LEAVE, OPT_DEVICE_TID, OPT_CPU,
     OPT_TIMEOUT, OPT_HELP,
 };
@@ -121,6 +122,7 @@ static const struct option long_options[] = {
     { "outstanding", required_argument, NULL, OPT_OUTSTANDING },
     { "requests", required_argument, NULL, OPT_REQUESTS },
     { "ms", required_argument, NULL, OPT_MS },
+    { "pause-us", required_argument, NULL, OPT_PAUSE },
     { "warmup", required_argument, NULL, OPT_WARMUP },
     { "check-all", no_argument, NULL, OPT_CHECK_ALL },
     { "lockstep", no_argument, NULL, OPT_LOCKSTEP },
@@ -203,6 +205,9 @@ static void set_option(Options *o, int opt, const char *name, const char *arg)
     case OPT_MS:
         cfg->duration_ns = number(name, arg, 1, 3600000) * 1000000;
         break;
+    case OPT_PAUSE:
+        cfg->pause_ns = number(name, arg, 1, 1000000) * 1000;
+        break;
     case OPT_WARMUP:
         cfg->warmup = number(name, arg, 1, UINT32_MAX);
         break;
@@ -250,6 +255,10 @@ static void check_options(Options *o)
     }
     if (cfg->interrupts && !cfg->lockstep) {
         bench_fail(BENCH_EXIT_USAGE, "--interrupts needs --lockstep");
+    }
+    if (cfg->pause_ns && cfg->outstanding != cfg->batch) {
+        bench_fail(BENCH_EXIT_USAGE, "--pause-us allows one batch in flight; "
+                   "leave --outstanding away");
     }
     if (cfg->labels && !cfg->packed) {
         bench_fail(BENCH_EXIT_USAGE, "--labels needs --ring packed");

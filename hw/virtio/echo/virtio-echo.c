@@ -164,6 +164,8 @@ static bool echo_pass(VirtIOEchoQueue *q)
     uint64_t bytes = 0;
 
     for (bool first = true;; first = false) {
+        unsigned before = requests;
+
         if (suppress) {
             virtio_queue_set_notification(q->vq, 0);
         }
@@ -183,7 +185,7 @@ static bool echo_pass(VirtIOEchoQueue *q)
                                     bytes);
             return true;
         }
-        if (!n && !first) {
+        if (requests == before && !first) {
             /* The ring offers requests it does not give out. */
             return false;
         }
