@@ -29,6 +29,7 @@ SLOTS = {"echo": 4, "blk": 5, "blk-zeroes": 6, "net": 7}
 # long, and each reset of a device waits for the polling to end.  The huge growth
 # factor reaches the maximum at the second wake-up.
 ALWAYS_POLLS = "poll-max-ns=50000000,poll-grow=1000000"
+DEFAULT_POLLS = "poll-max-ns=32768"
 NEVER_POLLS = "poll-max-ns=0"
 
 
@@ -107,6 +108,16 @@ def device_args(variant, iothread):
         args += ["-device", f"virtio-net-pci,{common},romfile=,"
                             "mac=52:54:00:12:34:56,"
                             f"addr={SLOTS['net']}"]
+    return args
+
+
+def ram_regions(number):
+    """Arguments for a machine of so many regions of RAM.  The first holds
+    what the driver uses; the others lie behind it."""
+    args = ["-m", f"{RAM_MB},slots={number},maxmem=4G"] if number > 1 else []
+    for i in range(1, number):
+        args += ["-object", f"memory-backend-ram,id=m{i},size=2M",
+                 "-device", f"pc-dimm,memdev=m{i}"]
     return args
 
 

@@ -41,6 +41,16 @@ typedef struct Counters {
     int64_t requests, batches, interrupts, in_flight;
 } Counters;
 
+/* Does the device, at rest or polling, ask to be told of requests? */
+static bool wants_kick(Disk *d)
+{
+    if (qvirtio_is_packed(d->vdev)) {
+        return qtest_readw(d->qts, d->vq->used + 2) !=
+               VRING_PACKED_EVENT_FLAG_DISABLE;
+    }
+    return !(qtest_readw(d->qts, d->vq->used) & VRING_USED_F_NO_NOTIFY);
+}
+
 /* Reset, and set up the queue */
 static void restart(Disk *d)
 {
@@ -53,33 +63,40 @@ static void restart(Disk *d)
     qvirtio_set_driver_ok(d->vdev);
 }
 
-static Disk disk_start(const char *props)
+static Disk disk_find(QOSState *qs, unsigned slot)
 {
-    QPCIAddress addr = { .devfn = QPCI_DEVFN(SLOT, 0) };
-    Disk d = {
-        .qs = qtest_pc_boot(
-            "-object iothread,id=thread0 "
-            "-drive if=none,id=drive0,driver=null-co,read-zeroes=on,size=1M "
-            "-device virtio-blk-pci,id=dev0,addr=%02x.0,drive=drive0,"
-            "disable-legacy=on,num-queues=1,%s", SLOT, props),
-    };
+    QPCIAddress addr = { .devfn = QPCI_DEVFN(slot, 0) };
+    Disk d = { .qs = qs, .qts = qs->qts };
 
-    d.qts = d.qs->qts;
-    d.pci = virtio_pci_new(d.qs->pcibus, &addr);
+    d.pci = virtio_pci_new(qs->pcibus, &addr);
     g_assert_nonnull(d.pci);
     d.vdev = &d.pci->vdev;
     qvirtio_pci_device_enable(d.pci);
     restart(&d);
-    d.buffers = guest_alloc(&d.qs->alloc, MANY * REQ_SIZE);
+    d.buffers = guest_alloc(&qs->alloc, MANY * REQ_SIZE);
     return d;
 }
 
-static void disk_stop(Disk *d)
+static Disk disk_start(const char *props)
+{
+    return disk_find(qtest_pc_boot(
+        "-object iothread,id=thread0 "
+        "-drive if=none,id=drive0,driver=null-co,read-zeroes=on,size=1M "
+        "-device virtio-blk-pci,id=dev0,addr=%02x.0,drive=drive0,"
+        "disable-legacy=on,num-queues=1,%s", SLOT, props), SLOT);
+}
+
+static void disk_leave(Disk *d)
 {
     qvirtqueue_cleanup(d->vdev->bus, d->vq, &d->qs->alloc);
     qvirtio_pci_device_disable(d->pci);
     g_free(d->pci->pdev);
     g_free(d->pci);
+}
+
+static void disk_stop(Disk *d)
+{
+    disk_leave(d);
     qtest_shutdown(d->qs);
 }
 
@@ -145,7 +162,9 @@ static void submit(Disk *d, unsigned count)
     if (!packed) {
         qtest_writew(d->qts, d->vq->avail + 2, d->avail);
     }
-    d->vdev->bus->virtqueue_kick(d->vdev, d->vq);
+    if (wants_kick(d)) {
+        d->vdev->bus->virtqueue_kick(d->vdev, d->vq);
+    }
 }
 
 /* How many requests have been used that take() has not seen */
@@ -280,6 +299,52 @@ static void test_reset(const void *props)
     disk_stop(&d);
 }
 
+/*
+ * Beside a busy disk an idle one of the same thread is looked at less often,
+ * and its driver has been told not to kick: util/aio-rest.c.inc
+ */
+static void test_idle_neighbour(void)
+{
+    QOSState *qs = qtest_pc_boot(
+        "-object iothread,id=thread0,poll-max-ns=1000000000,"
+        "poll-grow=1000000 "
+        "-drive if=none,id=drive0,driver=null-co,read-zeroes=on,size=1M "
+        "-drive if=none,id=drive1,driver=null-co,read-zeroes=on,size=1M "
+        "-device virtio-blk-pci,addr=%02x.0,drive=drive0,disable-legacy=on,"
+        "packed=on,num-queues=1,iothread=thread0 "
+        "-device virtio-blk-pci,addr=%02x.0,drive=drive1,disable-legacy=on,"
+        "packed=on,num-queues=4,iothread=thread0", SLOT, SLOT + 1);
+    Disk busy = disk_find(qs, SLOT), idle = disk_find(qs, SLOT + 1);
+    unsigned unasked = 0;
+    gint64 waited = 0;
+
+    for (unsigned i = 0; i < ROUNDS; i++) {
+        gint64 start = g_get_monotonic_time(), now;
+
+        /* Longer than REST_AFTER_NS */
+        do {
+            submit(&busy, 1);
+            take(&busy, 1);
+            now = g_get_monotonic_time();
+        } while (now - start < 3000);
+        unasked += !wants_kick(&idle);
+        submit(&idle, 1);
+        while (used(&idle) < 1) {
+            submit(&busy, 1);
+            take(&busy, 1);
+            g_assert_cmpint(g_get_monotonic_time() - now, <, TIMEOUT_US);
+        }
+        check(&idle, 1);
+        waited += g_get_monotonic_time() - now;
+    }
+    /* Forgotten, each would wait until polling ends, after poll-max-ns. */
+    g_assert_cmpint(waited, <, ROUNDS * G_USEC_PER_SEC / 4);
+    /* Else this was about nothing. */
+    g_assert_cmpuint(unasked, >, 0);
+    disk_leave(&idle);
+    disk_stop(&busy);
+}
+
 int main(int argc, char **argv)
 {
     static const struct {
@@ -308,5 +373,6 @@ int main(int argc, char **argv)
             qtest_add_data_func(path, kinds[i].props, tests[j].fn);
         }
     }
+    qtest_add_func("bunch/idle-neighbour", test_idle_neighbour);
     return g_test_run();
 }

@@ -215,9 +215,11 @@ typedef struct BenchConfig {
     bool packed, indirect, in_order, event_idx, labels;
     bool leave;                 /* do not reset the device in the end */
     bool lockstep;              /* rest between batches; see loop.c */
+    bool whole;                 /* count also what others disturbed */
     bool interrupts;            /* ask for one per batch; needs lockstep */
     BenchCheck check;
     unsigned queue_size;
+    unsigned idle_queues;       /* set up as well, after the measured one */
     unsigned batch;             /* requests published at a time */
     unsigned outstanding;       /* most requests in flight */
     uint64_t requests;          /* 0: run for duration_ns instead */

@@ -307,16 +307,31 @@ static void make_requests(BenchLoop *l, GuestRam *ram)
     }
 }
 
+/* Memory for a queue, in guest addresses */
+static VdrvLayout place_queue(const BenchConfig *cfg, GuestRam *ram)
+{
+    VdrvLayout size = vdrv_layout(0, cfg->queue_size, cfg->packed, PAGE);
+
+    return vdrv_layout(guest_ram_alloc(ram, size.end, PAGE), cfg->queue_size,
+                       cfg->packed, PAGE);
+}
+
+static uint64_t start_queue(BenchLoop *l, unsigned vq,
+                            const VdrvLayout *layout, uint64_t msi)
+{
+    return virtio_pci_queue_setup(l->dev, vq, l->cfg->queue_size, layout->desc,
+                                  layout->driver, layout->device, msi,
+                                  MSI_DATA);
+}
+
 static void make_queue(BenchLoop *l, GuestRam *ram)
 {
     const BenchConfig *cfg = l->cfg;
-    VdrvLayout layout = vdrv_layout(0, cfg->queue_size, cfg->packed, PAGE);
-    uint64_t base = guest_ram_alloc(ram, layout.end, PAGE);
+    VdrvLayout layout = place_queue(cfg, ram);
     uint64_t msi = guest_ram_alloc(ram, PAGE, PAGE);
     VdrvConfig vc;
     int err;
 
-    layout = vdrv_layout(base, cfg->queue_size, cfg->packed, PAGE);
     l->msi = guest_ram_ptr(ram, msi);
     l->slots = calloc(cfg->queue_size, sizeof(VdrvSlot));
     vc = (VdrvConfig) {
@@ -338,10 +353,11 @@ static void make_queue(BenchLoop *l, GuestRam *ram)
                    cfg->queue_size, vdrv_strerror(err));
     }
     vdrv_disable_cb(&vdrv_mem_direct, &l->vq);
-    l->notify = virtio_pci_queue_setup(l->dev, cfg->device->vq,
-                                       cfg->queue_size, layout.desc,
-                                       layout.driver, layout.device, msi,
-                                       MSI_DATA);
+    l->notify = start_queue(l, cfg->device->vq, &layout, msi);
+    for (unsigned i = 1; i <= cfg->idle_queues; i++) {
+        layout = place_queue(cfg, ram);
+        start_queue(l, cfg->device->vq + i, &layout, 0);
+    }
 }
 
 static void clear_counts(BenchLoop *l)
@@ -431,7 +447,7 @@ void bench_run(const BenchConfig *cfg, VirtioPci *dev, GuestRam *ram,
     memset(res, 0, sizeof(*res));
     settle(&l);
     cpu = qemu_cpu_ns(&l);
-    if (cfg->requests || cfg->outstanding != cfg->batch) {
+    if (cfg->whole || cfg->requests || cfg->outstanding != cfg->batch) {
         measure(&l, device_stat, cfg->requests, res);
         res->slices = 1;
     } else {

@@ -19,9 +19,10 @@ sys.path.insert(0, os.path.join(TOP, "scripts"))
 
 # pylint: disable=wrong-import-position
 from vadis import bench, bench_callgrind, bench_cells  # noqa: E402
-from vadis import bench_chart, bench_core  # noqa: E402
-from vadis import bench_labels, bench_report  # noqa: E402
-from vadis import bench_smoke, bench_stats, bench_time  # noqa: E402
+from vadis import bench_chart, bench_core, bench_growth  # noqa: E402
+from vadis import bench_labels, bench_report, bench_share  # noqa: E402
+from vadis import bench_qemu, bench_smoke, bench_stats  # noqa: E402
+from vadis import bench_time  # noqa: E402
 from vadis.bench_qemu import NEVER_POLLS, BenchQemu  # noqa: E402
 from vadis.errors import Failure  # noqa: E402
 
@@ -87,6 +88,30 @@ def test_no_kick_is_lost_when_nobody_polls(tools, variant, device, ring):
         sample = tools.drive(qemu, cell, ["--requests", "20000",
                                           "--timeout-ms", "30000"])
     assert sample["requests"] == 20000
+
+
+@pytest.mark.parametrize("sizes, make", [
+    ((1, 256), bench_growth.by_queues), ((1, 64), bench_growth.by_regions)],
+    ids=["queues", "regions"])
+def test_growth_is_measured_at_both_ends(tools, variant, sizes, make):
+    rows = bench_growth.measure(tools, variant, sizes, make, 3)
+    assert [row["batch"] for row in rows] == list(bench_growth.BATCHES)
+    for row in rows:
+        assert list(row["sizes"]) == [str(size) for size in sizes]
+
+
+def test_a_machine_has_the_regions_it_is_given(variant):
+    with BenchQemu(variant, monitor=True,
+                   extra=bench_qemu.ram_regions(64)) as qemu, \
+            bench_labels.Monitor(qemu.monitor_path) as monitor:
+        assert len(monitor.ask("query-memory-devices")) == 63
+
+
+def test_both_programs_get_on_beside_each_other(tools, variant):
+    with BenchQemu(variant, iothread=NEVER_POLLS) as qemu:
+        rate, share = bench_share.sample(tools, qemu, 100)
+    assert rate > 0
+    assert 0 < share <= 1
 
 
 def test_a_wrong_answer_is_noticed(tools, qemu):

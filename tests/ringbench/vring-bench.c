@@ -31,6 +31,7 @@ static const char usage[] =
 "  --in-order          negotiate VIRTIO_F_IN_ORDER\n"
 "  --event-idx         negotiate VIRTIO_F_EVENT_IDX\n"
 "  --queue-size N      entries of the ring (256)\n"
+"  --idle-queues N     set up so many more queues, which stay empty (0)\n"
 "  --batch N           requests published at a time (1)\n"
 "  --outstanding N     most requests in flight, a multiple of the batch\n"
 "                      (one batch)\n"
@@ -41,6 +42,7 @@ static const char usage[] =
 "  --check-all         compare every byte of every answer (not for timing)\n"
 "  --lockstep          let the device come to rest after each batch, so that\n"
 "                      counts repeat (one batch in flight, no iothread)\n"
+"  --whole             count also what other programs disturbed\n"
 "  --interrupts        ask for an interrupt per batch (with --lockstep)\n"
 "  --labels            accept and set batch labels (x-batch-labels=on)\n"
 "  --leave             do not reset the device in the end, so that its\n"
@@ -105,7 +107,7 @@ enum {
     OPT_IN_ORDER, OPT_EVENT_IDX, OPT_QUEUE_SIZE, OPT_BATCH, OPT_OUTSTANDING,
     OPT_REQUESTS, OPT_MS, OPT_PAUSE, OPT_WARMUP, OPT_CHECK_ALL, OPT_LOCKSTEP,
     OPT_INTERRUPTS, OPT_LABELS, OPT_LEAVE, OPT_DEVICE_TID, OPT_CPU,
-    OPT_TIMEOUT, OPT_HELP,
+    OPT_TIMEOUT, OPT_WHOLE, OPT_IDLE_QUEUES, OPT_HELP,
 };
 
 static const struct option long_options[] = {
@@ -118,6 +120,7 @@ static const struct option long_options[] = {
     { "in-order", no_argument, NULL, OPT_IN_ORDER },
     { "event-idx", no_argument, NULL, OPT_EVENT_IDX },
     { "queue-size", required_argument, NULL, OPT_QUEUE_SIZE },
+    { "idle-queues", required_argument, NULL, OPT_IDLE_QUEUES },
     { "batch", required_argument, NULL, OPT_BATCH },
     { "outstanding", required_argument, NULL, OPT_OUTSTANDING },
     { "requests", required_argument, NULL, OPT_REQUESTS },
@@ -126,6 +129,7 @@ static const struct option long_options[] = {
     { "warmup", required_argument, NULL, OPT_WARMUP },
     { "check-all", no_argument, NULL, OPT_CHECK_ALL },
     { "lockstep", no_argument, NULL, OPT_LOCKSTEP },
+    { "whole", no_argument, NULL, OPT_WHOLE },
     { "interrupts", no_argument, NULL, OPT_INTERRUPTS },
     { "labels", no_argument, NULL, OPT_LABELS },
     { "leave", no_argument, NULL, OPT_LEAVE },
@@ -148,6 +152,8 @@ static bool *flag_of(BenchConfig *cfg, int opt)
         return &cfg->event_idx;
     case OPT_LOCKSTEP:
         return &cfg->lockstep;
+    case OPT_WHOLE:
+        return &cfg->whole;
     case OPT_INTERRUPTS:
         return &cfg->interrupts;
     case OPT_LABELS:
@@ -192,6 +198,9 @@ static void set_option(Options *o, int opt, const char *name, const char *arg)
         break;
     case OPT_QUEUE_SIZE:
         cfg->queue_size = number(name, arg, 1, VIRTQ_MAX_SIZE);
+        break;
+    case OPT_IDLE_QUEUES:
+        cfg->idle_queues = number(name, arg, 0, 1023);
         break;
     case OPT_BATCH:
         cfg->batch = number(name, arg, 1, VIRTQ_MAX_SIZE);
