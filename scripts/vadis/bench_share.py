@@ -8,7 +8,6 @@ it gets with it against without, and what it is good for the requests served.
 The driver pauses between two batches, as one that has something else to do.
 """
 
-import os
 import statistics
 import subprocess
 import time
@@ -20,7 +19,7 @@ from .errors import Failure
 
 BATCH = 16
 PAUSES_US = (0, 20, 100, 1000)
-MILLISECONDS = 200
+MILLISECONDS = 500
 POLLING = {"never": NEVER_POLLS, "default": DEFAULT_POLLS}
 
 
@@ -39,8 +38,9 @@ class Counter:
 
     def __enter__(self):
         # pylint: disable=consider-using-with
-        self.process = subprocess.Popen(["sh", "-c", "while :; do :; done"])
-        os.sched_setaffinity(self.process.pid, {self.cpu})
+        self.process = subprocess.Popen(
+            ["taskset", "-c", str(self.cpu), "sh", "-c",
+             "while :; do :; done"])
         self.start, self.begun = self._cpu_ns(), time.monotonic_ns()
         return self
 

@@ -249,24 +249,7 @@ static void test_together(const void *props)
     disk_stop(&d);
 }
 
-/* Alone in flight, nothing waits for the end of a bunch. */
-static void test_alone(const void *props)
-{
-    Disk d = disk_start(props);
-    Counters c;
-
-    for (unsigned i = 0; i < ROUNDS; i++) {
-        submit(&d, 1);
-        take(&d, 1);
-    }
-    qtest_qmp_assert_success(d.qts, "{ 'execute': 'stop' }");
-    c = counters(&d);
-    g_assert_cmpint(c.batches, ==, ROUNDS);
-    g_assert_cmpint(c.interrupts, ==, ROUNDS);
-    disk_stop(&d);
-}
-
-/* Once the machine is stopped, everything is published and told. */
+/* Once the machine is stopped, everything is published. */
 static void test_stop(const void *props)
 {
     Disk d = disk_start(props);
@@ -359,8 +342,8 @@ int main(int argc, char **argv)
         const char *name;
         void (*fn)(const void *props);
     } tests[] = {
-        { "together", test_together }, { "alone", test_alone },
-        { "stop", test_stop }, { "reset", test_reset },
+        { "together", test_together }, { "stop", test_stop },
+        { "reset", test_reset },
     };
 
     g_test_init(&argc, &argv, NULL);

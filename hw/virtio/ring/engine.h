@@ -54,6 +54,9 @@ typedef struct VirtRingCounters {
  * @pushed_ndescs: their share of what is in flight
  * @pass: publishes them
  * @pass_ctx: event loop that will do so, or NULL
+ * @pass_queued: @pass is on its list
+ * @bunches: ring_has_bunches()
+ * @gone: the queue has let go of it, only @pass_queued keeps it
  * @notify: the device wants the driver notified of what was pushed
  * @linger: how often to look for more before the event loop goes round
  *
@@ -77,8 +80,11 @@ typedef struct VirtRingEngine {
     unsigned pushed_ndescs;
     AioPassWork pass;
     AioContext *pass_ctx;
+    bool pass_queued;
     uint8_t labels;
     bool notify;
+    bool bunches;
+    bool gone;
     bool on;
 } VirtRingEngine;
 
