@@ -6,14 +6,17 @@
  * glue.c.inc, which is part of virtio.c, connects the public virtqueue
  * functions to the core (ring.h) and to guest RAM (windows.h). A queue has an
  * engine while its device has x-ring=auto and the ring can be served: host and
- * ring have the same byte order, and the ring's memory is RAM that is not
- * behind an IOMMU. Otherwise upstream's functions serve it.
+ * ring have the same byte order, and the ring's memory is RAM. Behind an IOMMU
+ * it is reached through the device's IOTLB (device-iotlb.h), if that can be
+ * used. Otherwise upstream's functions serve the queue.
  */
 
 #ifndef HW_VIRTIO_RING_ENGINE_H
 #define HW_VIRTIO_RING_ENGINE_H
 
 #include "hw/qdev-properties.h"
+#include "device-iotlb.h"
+#include "qemu/bitmap.h"
 #include "ring.h"
 #include "windows.h"
 
@@ -49,6 +52,9 @@ typedef struct VirtRingCounters {
  * @life: counts the resets of the queue, never 0; elements carry that of theirs
  * @stale: elements of an earlier life handed back since the last flush
  * @labels: for VirtRingAreas; changes between FEATURES_OK and DRIVER_OK
+ * @foreign_at: entries of the chain at hand that are not RAM of the table
+ * @iotlb: the device's, or NULL; @reader: this queue's use of it
+ * @areas, @pages: the ring behind an IOMMU, while @reader watches it
  * @linger: how often to look for more before the event loop goes round
  *
  * Context: the queue's thread; @on changes under the BQL while no other
@@ -67,6 +73,11 @@ typedef struct VirtRingEngine {
     uint16_t life;
     unsigned stale;
     unsigned linger;
+    VirtIOIotlb *iotlb;
+    IotlbReader reader;
+    VirtRingAreas areas;
+    VirtRingAreaPages pages;
+    DECLARE_BITMAP(foreign_at, VRING_SEGMENTS_MAX);
     uint8_t labels;
     bool on;
 } VirtRingEngine;
