@@ -10,13 +10,6 @@
 #define AVAIL_F_NO_INTERRUPT    1
 #define USED_F_NO_NOTIFY        1
 
-/* One half of an entry at a time: the other may be in the next page. */
-static inline uint8_t *used_entry(const VirtRingAreas *a, uint16_t idx,
-                                  unsigned half)
-{
-    return ring_device_at(a, OFS_RING + 8 * ring_split_slot(a, idx) + half);
-}
-
 /* See ring_split_avail_event() */
 static inline uint8_t *used_event(const VirtRingAreas *a)
 {
@@ -144,11 +137,14 @@ VirtRingResult ring_split_fetch(VirtRing *ring, const VirtRingAreas *a,
 void ring_split_write_used(VirtRing *ring, const VirtRingAreas *a,
                            uint16_t ahead, uint16_t id, uint32_t len)
 {
-    uint16_t idx = ring->pos->used_idx + ahead;
+    unsigned ofs = OFS_RING +
+                   8 * ring_split_slot(a, ring->pos->used_idx + ahead);
+    /* 4-byte aligned only: the other half may be in the next page */
+    uint8_t *first = ring_device_at(a, ofs);
+    uint8_t *second = ring_device_at(a, ofs + 4);
 
-    /* 4-byte aligned only */
-    ring_store32(used_entry(a, idx, 0), id);
-    ring_store32(used_entry(a, idx, 4), len);
+    ring_store32(first, id);
+    ring_store32(second, len);
 }
 
 void ring_split_publish(VirtRing *ring, const VirtRingAreas *a,
