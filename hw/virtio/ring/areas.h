@@ -18,7 +18,7 @@
 #include "ring.h"
 
 #ifdef VRING_PAGED
-static inline uint8_t *ring_page_at(const VirtRingPages *p, unsigned ofs)
+static inline uint8_t *ring_page_at(const VirtRingPages *p, size_t ofs)
 {
     ofs += p->ofs;
     return p->page[ofs >> VRING_PAGE_SHIFT] +
@@ -30,17 +30,17 @@ static inline uint8_t *ring_page_at(const VirtRingPages *p, unsigned ofs)
 #define RING_AREA_AT(a, area, ofs) ((a)->area + (ofs))
 #endif
 
-static inline uint8_t *ring_desc_at(const VirtRingAreas *a, unsigned ofs)
+static inline uint8_t *ring_desc_at(const VirtRingAreas *a, size_t ofs)
 {
     return RING_AREA_AT(a, desc, ofs);
 }
 
-static inline uint8_t *ring_driver_at(const VirtRingAreas *a, unsigned ofs)
+static inline uint8_t *ring_driver_at(const VirtRingAreas *a, size_t ofs)
 {
     return RING_AREA_AT(a, driver, ofs);
 }
 
-static inline uint8_t *ring_device_at(const VirtRingAreas *a, unsigned ofs)
+static inline uint8_t *ring_device_at(const VirtRingAreas *a, size_t ofs)
 {
     return RING_AREA_AT(a, device, ofs);
 }

@@ -98,6 +98,7 @@ typedef struct VirtRingPos {
 #define VRING_READS_ON  2
 
 #define VRING_PAGE_SHIFT 12
+/* Enough for 1024 entries, wherever they begin */
 #define VRING_PAGES_MAX 6
 
 /**

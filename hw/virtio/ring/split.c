@@ -137,8 +137,8 @@ VirtRingResult ring_split_fetch(VirtRing *ring, const VirtRingAreas *a,
 void ring_split_write_used(VirtRing *ring, const VirtRingAreas *a,
                            uint16_t ahead, uint16_t id, uint32_t len)
 {
-    unsigned ofs = OFS_RING +
-                   8 * ring_split_slot(a, ring->pos->used_idx + ahead);
+    size_t ofs = OFS_RING +
+                 8 * ring_split_slot(a, ring->pos->used_idx + ahead);
     /* 4-byte aligned only: the other half may be in the next page */
     uint8_t *first = ring_device_at(a, ofs);
     uint8_t *second = ring_device_at(a, ofs + 4);
