@@ -17,7 +17,8 @@ extern __typeof__(vring_skip) vring_paged_skip;
 extern __typeof__(vring_fill) vring_paged_fill;
 extern __typeof__(vring_flush) vring_paged_flush;
 extern __typeof__(vring_should_notify) vring_paged_should_notify;
-extern __typeof__(vring_set_notification) vring_paged_set_notification;
+extern __typeof__(vring_set_notification)
+    vring_paged_set_notification;
 extern __typeof__(vring_empty) vring_paged_empty;
 extern __typeof__(vring_more) vring_paged_more;
 extern __typeof__(vring_avail_bytes) vring_paged_avail_bytes;

@@ -54,6 +54,8 @@ typedef struct VirtRingCounters {
  * @labels: for VirtRingAreas; changes between FEATURES_OK and DRIVER_OK
  * @foreign_at: entries of the chain at hand that are not RAM of the table
  * @iotlb: the device's, or NULL; @reader: this queue's use of it
+ * @near, @near_table, @near_generation: the block that was looked up last, and
+ *     of when it is (behind an IOMMU)
  * @areas, @pages: the ring behind an IOMMU, while @reader watches it
  * @linger: how often to look for more before the event loop goes round
  *
@@ -75,6 +77,9 @@ typedef struct VirtRingEngine {
     unsigned linger;
     VirtIOIotlb *iotlb;
     IotlbReader reader;
+    VirtRingDirect near;
+    const VirtRingTable *near_table;
+    uint64_t near_generation;
     VirtRingAreas areas;
     VirtRingAreaPages pages;
     DECLARE_BITMAP(foreign_at, VRING_SEGMENTS_MAX);

@@ -144,6 +144,9 @@ IotlbResult iotlb_lookup(IotlbReader *reader, uint64_t iova, unsigned right,
             *span = (IotlbSpan) {
                 .host = (void *)(copy.host + (iova - base)),
                 .len = shift_mask(shift) - (iova - base) + 1,
+                .before = iova - base,
+                .rights = (tag & TAG_READ ? IOTLB_READ : 0) |
+                          (tag & TAG_WRITE ? IOTLB_WRITE : 0),
                 .region = (void *)copy.region,
                 .offset = copy.offset + (iova - base),
             };
@@ -257,6 +260,8 @@ IotlbResult iotlb_get(IotlbReader *reader, uint64_t iova, unsigned right,
             *span = (IotlbSpan) {
                 .host = (char *)block.host + at,
                 .len = block.mask - at + 1,
+                .before = at,
+                .rights = block.rights,
                 .region = block.region,
                 .offset = block.offset + at,
             };

@@ -91,11 +91,15 @@ typedef struct IotlbBlock {
  * IotlbSpan: a translated address
  * @host: host memory of the address that was looked up
  * @len: bytes from there to the end of the block
+ * @before: bytes of the block before it
+ * @rights: what is remembered that the device may do there
  * @region, @offset: as in IotlbBlock, for @host
  */
 typedef struct IotlbSpan {
     void *host;
     uint64_t len;
+    uint64_t before;
+    unsigned rights;
     void *region;
     uint64_t offset;
 } IotlbSpan;
@@ -194,7 +198,10 @@ static inline void iotlb_exit(IotlbReader *reader)
 }
 
 /**
- * iotlb_generation: for iotlb_watch(); before the first look-up
+ * iotlb_generation: counts invalidations
+ *
+ * What was looked up when it was the same holds in a section that has begun
+ * before this is called. For iotlb_watch(): before the first look-up.
  */
 uint64_t iotlb_generation(Iotlb *iotlb);
 
