@@ -24,7 +24,7 @@ extern __typeof__(vring_more) vring_paged_more;
 extern __typeof__(vring_avail_bytes) vring_paged_avail_bytes;
 extern __typeof__(vring_recover) vring_paged_recover;
 
-/** VRING_CALL: vring_@name() of the core for @areas, called with what follows */
+/** VRING_CALL: vring_@name() of the core for @areas, with what follows */
 #define VRING_CALL(name, areas, ...)                        \
     (unlikely((areas)->pages) ? vring_paged_##name(__VA_ARGS__) \
                               : vring_##name(__VA_ARGS__))
