@@ -332,6 +332,87 @@ static void test_disable(const void *opaque)
     rig_stop(&rig);
 }
 
+static uint64_t vtd_reg(unsigned offset)
+{
+    return Q35_HOST_BRIDGE_IOMMU_ADDR + offset;
+}
+
+static void expect_alive(Rig *rig)
+{
+    qtest_qmp_assert_success(rig->qts, "{ 'execute': 'query-status' }");
+}
+
+/*
+ * What a guest's kernel can do to a queue that is parked: have the IOMMU write
+ * to its own registers when it goes on, turn the queue off, move its tail out
+ * of it.
+ */
+static void test_hostile_queue(const void *opaque)
+{
+    const uint64_t next = 2 * 16;       /* behind what qiommu has queued */
+    uint64_t queue;
+    Rig rig;
+
+    rig_boot(&rig, opaque);
+    hold_read(&rig);
+    qiommu_unmap_start(rig.iommu, AREA);
+    expect(&rig, parked, 1);
+    queue = qtest_readq(rig.qts, vtd_reg(DMAR_IQA_REG));
+    for (unsigned i = 0; i < 8; i++) {
+        static const unsigned target[] = {
+            DMAR_IQT_REG, DMAR_GCMD_REG, DMAR_IQA_REG, DMAR_FECTL_REG,
+        };
+        uint64_t data = i & 1 ? 0xffffffff : 0x40;
+
+        qtest_writeq(rig.qts, queue + next + i * 16, VTD_INV_DESC_WAIT |
+                     VTD_INV_DESC_WAIT_SW | data << 32);
+        qtest_writeq(rig.qts, queue + next + i * 16 + 8,
+                     vtd_reg(target[i / 2]));
+    }
+    qtest_writeq(rig.qts, vtd_reg(DMAR_IQT_REG), next + 8 * 16);
+    qtest_writel(rig.qts, vtd_reg(DMAR_GCMD_REG), VTD_GCMD_TE);
+    g_assert_true(vtd_global_status(&rig) & VTD_GSTS_QIES);
+    g_assert_cmpuint(parked(&rig), ==, 1);
+    expect_page(&rig, OLD);
+    release_read(&rig);
+    expect(&rig, parked, 0);
+    expect_page(&rig, DISK);
+    expect_alive(&rig);
+
+    /* Again, and now the tail leaves the queue while it is parked. */
+    qtest_writel(rig.qts, vtd_reg(DMAR_FSTS_REG), VTD_FSTS_IQE);
+    qiommu_map(rig.iommu, AREA, rig.page, QIOMMU_PAGE, QIOMMU_RW);
+    wait_used(&rig);
+    qtest_writeq(rig.qts, vtd_reg(DMAR_IQT_REG), 0x7fff0);
+    expect_alive(&rig);
+    rig_drop(&rig);
+}
+
+/* The driver gives virtio-iommu up, or its queue, while an answer is kept. */
+static void test_iommu_reset(const void *opaque)
+{
+    QVirtioPCIDevice *iommu;
+    Rig rig;
+
+    for (unsigned by_queue = 0; by_queue < 2; by_queue++) {
+        start_unmap(&rig, opaque);
+        iommu = qiommu_device(rig.iommu);
+        if (by_queue) {
+            QVirtQueue request_queue = { .index = 0 };
+
+            packed_pci_queue_reset(iommu, &request_queue);
+        } else {
+            qvirtio_reset(&iommu->vdev);
+        }
+        g_assert_cmpuint(parked(&rig), ==, 0);
+        release_read(&rig);
+        expect(&rig, in_flight, 0);
+        expect_page(&rig, DISK);
+        g_assert_cmpuint(parked(&rig), ==, 0);
+        rig_drop(&rig);
+    }
+}
+
 static const char *const ask_name[] = { "vtd", "vtd-register", "virtio" };
 
 static void add(const char *name, GTestDataFunc fn, RigOptions opt)
@@ -355,8 +436,12 @@ static void add_once(Ask ask)
     if (ask == ASK_VIRTIO) {
         add("detach", test_detach, opt);
         add("attach", test_attach_other, opt);
+        add("iommu-reset", test_iommu_reset, opt);
     } else {
         add("disable", test_disable, opt);
+    }
+    if (ask == ASK_QUEUE) {
+        add("hostile-queue", test_hostile_queue, opt);
     }
     opt.throttle = true;
     add("system-reset", test_system_reset, opt);

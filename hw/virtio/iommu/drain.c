@@ -105,16 +105,18 @@ void iommu_drain_reset(IommuDrain *drain)
     drain->parked = false;
 }
 
-void iommu_drain_enter(IommuDrain *drain)
+IommuDrain *iommu_drain_enter(IommuDrain *drain)
 {
-    assert(bql_locked() && !current);
+    IommuDrain *previous = current;
+
+    assert(bql_locked());
     current = drain;
+    return previous;
 }
 
-void iommu_drain_leave(IommuDrain *drain)
+void iommu_drain_leave(IommuDrain *previous)
 {
-    assert(current == drain);
-    current = NULL;
+    current = previous;
 }
 
 bool iommu_drain_park(IommuDrain *drain)

@@ -72,9 +72,13 @@ void iommu_drain_fini(IommuDrain *drain);
 /** Forget what is held and parked: the IOMMU was reset. Context: BQL held */
 void iommu_drain_reset(IommuDrain *drain);
 
-/** The IOMMU executes a command; does not nest. Context: BQL held */
-void iommu_drain_enter(IommuDrain *drain);
-void iommu_drain_leave(IommuDrain *drain);
+/**
+ * iommu_drain_enter: the IOMMU executes a command
+ *
+ * Returns: for iommu_drain_leave(). Context: BQL held
+ */
+IommuDrain *iommu_drain_enter(IommuDrain *drain);
+void iommu_drain_leave(IommuDrain *previous);
 
 /**
  * iommu_drain_park: does what was executed so far have to wait?
