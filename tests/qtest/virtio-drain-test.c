@@ -171,6 +171,17 @@ static void test_stop(const void *opaque)
     rig_stop(&rig);
 }
 
+/* No event: it may have come before the monitor was asked for events. */
+static uint64_t running(Rig *rig)
+{
+    QDict *rsp = qtest_qmp_assert_success_ref(rig->qts, "{ 'execute': "
+                                              "'query-status' }");
+    bool value = qdict_get_bool(rsp, "running");
+
+    qobject_unref(rsp);
+    return value;
+}
+
 static void wait_migrated(Rig *rig)
 {
     gint64 start = g_get_monotonic_time();
@@ -218,7 +229,7 @@ static void test_migrate(const void *opaque)
     to.opt = opt;
     to.iommu = rig.iommu;
     to.page = rig.page;
-    qtest_qmp_eventwait(to.qts, "RESUME");
+    expect(&to, running, 1);
     qiommu_moved(to.iommu, to.qts);
     wait_answered(&to);
     expect_page(&to, DISK);
