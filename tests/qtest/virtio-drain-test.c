@@ -470,6 +470,9 @@ int main(int argc, char **argv)
         for (unsigned packed = 0; packed < 2; packed++) {
             RigOptions opt = { .ask = ask, .packed = packed };
 
+            if (ask == ASK_REGISTER && packed) {
+                continue; /* how it is asked does not know of rings */
+            }
             add("wait", test_wait, opt);
             opt.stock = true;
             add("wait", test_wait, opt);
