@@ -15,8 +15,8 @@ import sys
 import time
 
 from . import bench_callgrind, bench_cells, bench_chart, bench_core
-from . import bench_growth, bench_labels, bench_report, bench_share
-from . import bench_smoke, bench_stats, progress
+from . import bench_growth, bench_iommu, bench_labels, bench_report
+from . import bench_share, bench_smoke, bench_stats, progress
 from .bench_qemu import Variant, run_quiet
 from .bench_time import TimeRun
 from .errors import Failure
@@ -192,6 +192,14 @@ def labels(args, tools, variants, plan):
                             plan.get("milliseconds"))
 
 
+def iommu(args, tools, variants, plan):
+    """Behind an IOMMU, of the subject; None where only some is measured."""
+    if args.device or args.only:
+        return None
+    return bench_iommu.run(tools, variants[-1], plan["rounds"],
+                           plan.get("milliseconds"))
+
+
 def measure(args):
     """Everything; returns the report."""
     begin = time.monotonic()
@@ -234,8 +242,10 @@ def measure(args):
                                                   plan["rounds"])
             run.run(plan["rounds"], plan["seconds"])
             report["labels"] = labels(args, tools, variants, plan)
+            report["iommu"] = iommu(args, tools, variants, plan)
     else:
         report["labels"] = labels(args, tools, variants, {"rounds": 0})
+        report["iommu"] = iommu(args, tools, variants, {"rounds": 0})
     report["rounds"] = run.rounds
     report["probe"] = bench_stats.summary(run.probes)
     report["cells"] = bench_report.cells_of(run, report["subject"])

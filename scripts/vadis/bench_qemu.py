@@ -129,16 +129,18 @@ class BenchQemu:
     wrapper: command to run QEMU under, for instance valgrind
     env: additions to the environment
     extra: more of the command line
+    first: what has to stand before the devices
     monitor: listen for QMP on monitor_path
     """
 
     def __init__(self, variant, iothread=ALWAYS_POLLS, wrapper=(), env=None,
-                 extra=(), monitor=False):
+                 extra=(), monitor=False, first=()):
         self.variant = variant
         self.iothread = iothread
         self.wrapper = list(wrapper)
         self.env = dict(os.environ, **(env or {}))
         self.extra = list(extra)
+        self.first = list(first)
         self.monitor = monitor
         self.process = None
         self.dir = None
@@ -176,7 +178,8 @@ class BenchQemu:
         for where in ("/usr/share/seabios", "/usr/share/qemu"):
             if os.path.isdir(where):
                 argv += ["-L", where]
-        return argv + device_args(self.variant, self.iothread) + self.extra
+        return (argv + self.first +
+                device_args(self.variant, self.iothread) + self.extra)
 
     def __enter__(self):
         self.dir = tempfile.mkdtemp(prefix="vadis-bench.")

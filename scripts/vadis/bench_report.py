@@ -7,8 +7,8 @@ import json
 import os
 import platform
 
-from . import bench_core, bench_growth, bench_labels, bench_share
-from . import bench_stats
+from . import bench_core, bench_growth, bench_iommu, bench_labels
+from . import bench_share, bench_stats
 
 SCHEMA = "vadis-bench/1"
 FEW_PAIRS = 3
@@ -274,6 +274,7 @@ def tables(report, shapes=("direct", "chain", "indirect")):
         found += lines_tables(report, shapes)
     found += bench_core.tables(report.get("core"), _value, _ratio)
     found += bench_labels.tables(report.get("labels"), name_of, _value, _ratio)
+    found += bench_iommu.tables(report.get("iommu"), name_of, _value, _ratio)
     found += bench_growth.tables(report.get("growth"), _value, _ratio)
     found += bench_share.tables(report.get("share"))
     return found

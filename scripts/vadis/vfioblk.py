@@ -12,8 +12,9 @@ MODULES = ("vfio_iommu_type1", "vfio-pci")
 
 # name: (-device of the IOMMU, the kernel's command line, modules)
 IOMMUS = {
-    "intel-iommu": ("intel-iommu,intremap=on", "intel_iommu=on", ()),
-    "virtio-iommu": ("virtio-iommu-pci", "", ("virtio-iommu",)),
+    "intel-iommu": ("intel-iommu,id=iommu0,intremap=on", "intel_iommu=on",
+                    ()),
+    "virtio-iommu": ("virtio-iommu-pci,id=iommu0", "", ("virtio-iommu",)),
 }
 
 # $1: the device's PCI address. Interrupts are not used by the program; a
@@ -28,19 +29,27 @@ echo $1 > /sys/bus/pci/drivers_probe
 """
 
 
-def settings(iommu, disk, slot, extra=""):
+# The IOMMU's object, for qom-get
+IOMMU_NODES = {
+    "intel-iommu": "/machine/peripheral/iommu0",
+    "virtio-iommu": "/machine/peripheral/iommu0/virtio-backend",
+}
+
+
+def settings(iommu, disk, slot, extra="", drive=""):
     """Keyword arguments for a VM with a disk image behind an IOMMU.
 
     :param iommu: a key of IOMMUS
     :param slot: PCI slot of the disk on bus 0
     :param extra: more properties of the disk, beginning with a comma
+    :param drive: more of its -drive, beginning with a comma
     """
     device, append, modules = IOMMUS[iommu]
     return {
         "devices": [device, f"virtio-blk-pci,drive=user0,id=user,addr={slot:#x}"
                     f",disable-legacy=on,iommu_platform=on{extra}"],
         "args": ["-drive", "if=none,id=user0,format=raw,file=" +
-                 escape(str(disk))],
+                 escape(str(disk)) + drive],
         "modules": [*MODULES, *modules],
         "append": append,
         "files": {"vfio-blk": guesttool.build("vfio-blk")},

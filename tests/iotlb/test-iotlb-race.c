@@ -56,6 +56,47 @@ static gpointer reader_thread(gpointer opaque)
     return NULL;
 }
 
+/*
+ * A reader with a ring: one page that it watches, used as long as the watch
+ * holds, with look-ups of other pages in between.
+ */
+static gpointer watching_thread(gpointer opaque)
+{
+    Arg *arg = opaque;
+    Race *race = arg->race;
+    Iotlb *iotlb = race->iommu->iotlb;
+    uint64_t iova = AT + arg->n * FAKE_PAGE, looks = 0;
+    IotlbRange range = { iova, iova + FAKE_PAGE - 1 };
+    IotlbReader reader;
+    IotlbSpan ring, span;
+
+    iotlb_reader_add(iotlb, &reader);
+    while (!__atomic_load_n(&race->stop, __ATOMIC_ACQUIRE)) {
+        uint64_t other = AT + (16 + looks % (PAGES - 16)) * FAKE_PAGE;
+        uint64_t generation;
+
+        iotlb_enter(&reader);
+        generation = iotlb_generation(iotlb);
+        if (iotlb_watched(&reader) ||
+            (iotlb_get(&reader, iova, IOTLB_READ, &ring) == IOTLB_HIT &&
+             iotlb_watch(&reader, &range, 1, generation))) {
+            g_assert_cmphex(*(uint64_t *)ring.host, ==, fake_owner(iova));
+            if (iotlb_get(&reader, other, IOTLB_READ, &span) == IOTLB_HIT) {
+                g_assert_cmphex(*(uint64_t *)span.host, ==,
+                                fake_owner(other));
+            }
+            if (iotlb_watched(&reader)) {
+                g_assert_cmphex(*(uint64_t *)ring.host, ==, fake_owner(iova));
+                looks++;
+            }
+        }
+        iotlb_exit(&reader);
+        __atomic_store_n(&race->looks[arg->n], looks, __ATOMIC_RELAXED);
+    }
+    iotlb_reader_remove(&reader);
+    return NULL;
+}
+
 /* Until every reader has had its turn, however the machine schedules */
 static void let_readers_look(Race *race)
 {
@@ -68,9 +109,9 @@ static void let_readers_look(Race *race)
     }
 }
 
-static void stale_is_never_seen(gconstpointer opaque)
+static void race(unsigned entries, GThreadFunc thread_func)
 {
-    unsigned entries = GPOINTER_TO_UINT(opaque), rounds = 4096;
+    unsigned rounds = 4096;
     Race race = { .iommu = fake_new(PAGES * 2, entries) };
     GThread *thread[READERS];
     Arg arg[READERS];
@@ -82,7 +123,7 @@ static void stale_is_never_seen(gconstpointer opaque)
     }
     for (unsigned i = 0; i < READERS; i++) {
         arg[i] = (Arg) { .race = &race, .n = i };
-        thread[i] = g_thread_new("reader", reader_thread, &arg[i]);
+        thread[i] = g_thread_new("reader", thread_func, &arg[i]);
     }
     /* Each page moves between two places of the host. */
     for (unsigned round = 0; round < rounds; round++) {
@@ -109,6 +150,16 @@ static void stale_is_never_seen(gconstpointer opaque)
     fake_free(race.iommu);
 }
 
+static void stale_is_never_seen(gconstpointer opaque)
+{
+    race(GPOINTER_TO_UINT(opaque), reader_thread);
+}
+
+static void stale_watch_is_never_used(gconstpointer opaque)
+{
+    race(GPOINTER_TO_UINT(opaque), watching_thread);
+}
+
 int main(int argc, char **argv)
 {
     g_test_init(&argc, &argv, NULL);
@@ -116,5 +167,7 @@ int main(int argc, char **argv)
                          stale_is_never_seen);
     g_test_add_data_func("/iotlb/race/large", GUINT_TO_POINTER(1024),
                          stale_is_never_seen);
+    g_test_add_data_func("/iotlb/race/watch", GUINT_TO_POINTER(64),
+                         stale_watch_is_never_used);
     return g_test_run();
 }

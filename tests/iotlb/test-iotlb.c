@@ -74,7 +74,7 @@ static void hit_takes_no_lock(void)
     }
     g_assert_cmpuint(iotlb_stats(rig.iommu->iotlb).locks, ==, locks);
     g_assert_cmpuint(rig.iommu->translations, ==, 1);
-    g_assert_cmpuint(rig.reader.hits, ==, 100001);
+    g_assert_cmpuint(rig.reader.hits, ==, 100000);
     g_assert_cmpuint(rig.reader.misses, ==, 1);
     rig_free(&rig);
 }
@@ -333,6 +333,62 @@ static void random_against_model(void)
     }
 }
 
+static bool watch(Rig *rig, uint64_t iova, uint64_t generation)
+{
+    IotlbRange range = { iova, iova + 2 * FAKE_PAGE - 1 };
+    bool good;
+
+    iotlb_enter(&rig->reader);
+    good = iotlb_watch(&rig->reader, &range, 1, generation);
+    iotlb_exit(&rig->reader);
+    return good;
+}
+
+/* A watch ends with an invalidation of its range, and of no other. */
+static void watch_ends_with_its_range(void)
+{
+    uint64_t generation;
+    Rig rig;
+
+    rig_new(&rig, 64);
+    g_assert_false(iotlb_watched(&rig.reader));
+    generation = iotlb_generation(rig.iommu->iotlb);
+    g_assert_true(watch(&rig, AT, generation));
+    iotlb_invalidate(rig.iommu->iotlb, AT - FAKE_PAGE, AT - 1);
+    iotlb_invalidate(rig.iommu->iotlb, AT + 2 * FAKE_PAGE, UINT64_MAX);
+    iotlb_invalidate(rig.iommu->iotlb, 0, AT - 1);
+    g_assert_true(iotlb_watched(&rig.reader));
+    iotlb_invalidate(rig.iommu->iotlb, AT + 2 * FAKE_PAGE - 1, UINT64_MAX);
+    g_assert_false(iotlb_watched(&rig.reader));
+
+    /* What was looked up before an invalidation cannot be watched. */
+    g_assert_false(watch(&rig, AT, generation));
+    g_assert_false(iotlb_watched(&rig.reader));
+    g_assert_true(watch(&rig, AT, iotlb_generation(rig.iommu->iotlb)));
+    iotlb_flush(rig.iommu->iotlb);
+    g_assert_false(iotlb_watched(&rig.reader));
+    rig_free(&rig);
+}
+
+/* More pages than there is room for: each look-up still gives its page. */
+static void fill_without_room_is_used(void)
+{
+    Rig rig;
+
+    rig_new(&rig, IOTLB_ENTRIES_MIN);
+    fake_map(rig.iommu, AT, 0, 1, IOTLB_READ);
+    for (unsigned i = 1; i < 64; i++) {
+        fake_map(rig.iommu, AT + i * 2 * FAKE_PAGE, i, 1, IOTLB_READ);
+    }
+    for (unsigned round = 0; round < 4; round++) {
+        for (unsigned i = 0; i < 64; i++) {
+            expect(&rig, AT + i * 2 * FAKE_PAGE, IOTLB_READ, i);
+        }
+    }
+    g_assert_cmpuint(rig.iommu->translations, <=, 4 * 64);
+    rig_free(&rig);
+}
+
 int main(int argc, char **argv)
 {
     g_test_init(&argc, &argv, NULL);
@@ -348,6 +404,10 @@ int main(int argc, char **argv)
     g_test_add_func("/iotlb/entries-are-bounded", entries_are_bounded);
     g_test_add_func("/iotlb/block-mask", block_mask);
     g_test_add_func("/iotlb/top-of-the-space", top_of_the_space);
+    g_test_add_func("/iotlb/watch-ends-with-its-range",
+                    watch_ends_with_its_range);
+    g_test_add_func("/iotlb/fill-without-room-is-used",
+                    fill_without_room_is_used);
     g_test_add_func("/iotlb/random-against-model", random_against_model);
     return g_test_run();
 }

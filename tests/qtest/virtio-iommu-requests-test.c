@@ -208,6 +208,21 @@ static void test_attach(void)
 }
 
 /* 5.13.6.2: what cannot be understood comes back as it was. */
+/* 5.13.6.3: to the domain that the endpoint is in, nothing changes. */
+static void test_attach_again(void)
+{
+    Rig rig;
+
+    rig_boot(&rig, "", "");
+    g_assert_cmpuint(map(&rig, 0, 0xfff, 0, RW), ==, VIRTIO_IOMMU_S_OK);
+    g_assert_cmpuint(attach(&rig, DOMAIN, 0, 0), ==, VIRTIO_IOMMU_S_OK);
+    g_assert_cmpuint(map(&rig, 0, 0xfff, 0, RW), ==, VIRTIO_IOMMU_S_INVAL);
+    g_assert_cmpuint(attach(&rig, DOMAIN, VIRTIO_IOMMU_ATTACH_F_BYPASS, 0), ==,
+                     VIRTIO_IOMMU_S_INVAL);
+    g_assert_cmpuint(unmap(&rig, 0, 0xfff), ==, VIRTIO_IOMMU_S_OK);
+    rig_stop(&rig);
+}
+
 static void test_not_understood(void)
 {
     static const uint8_t types[] = { 0, 6, 0x7f, 0xff };
@@ -355,6 +370,7 @@ int main(int argc, char **argv)
     qtest_add_func("virtio-iommu/map-reserved", test_map_reserved);
     qtest_add_func("virtio-iommu/unmap-split", test_unmap_split);
     qtest_add_func("virtio-iommu/attach", test_attach);
+    qtest_add_func("virtio-iommu/attach-again", test_attach_again);
     qtest_add_func("virtio-iommu/not-understood", test_not_understood);
     qtest_add_func("virtio-iommu/random-requests", test_random_requests);
     qtest_add_func("virtio-iommu/detach-during-io", test_detach_during_io);

@@ -9,203 +9,7 @@
  * not neighbours, each followed by a guard page.
  */
 
-#include "qemu/osdep.h"
-#include "qemu/bswap.h"
-#include "libqtest.h"
-#include "libqos/libqos-pc.h"
-#include "libqos/qiommu.h"
-#include "libqos/virtio-packed.h"
-#include "standard-headers/linux/virtio_config.h"
-#include "standard-headers/linux/virtio_ring.h"
-
-#define TIMEOUT_US      (30 * G_USEC_PER_SEC)
-#define DEVFN           QPCI_DEVFN(4, 0)
-#define RAM             (128ull << 20)      /* the machine's default */
-#define HOLE            0xc0000000ull       /* neither RAM nor a device */
-#define AREA            0x40000000ull       /* IOVAs outside of RAM */
-#define GUARD           0xee
-
-typedef struct RigOptions {
-    QIommuKind kind;
-    bool packed;
-    bool no_iommu;
-    uint16_t size;          /* of the queue; 0: 64 */
-    uint64_t used;          /* see qiommu_queue_setup() */
-    const char *machine;    /* more of the command line */
-    const char *device;     /* more properties of the device */
-} RigOptions;
-
-/** Rig: a virtio-echo device and its driver */
-typedef struct Rig {
-    QOSState *qs;
-    QTestState *qts;
-    QIommu *iommu;
-    QVirtioPCIDevice *pci;
-    QVirtioDevice *vdev;
-    QVirtQueue *vq;
-    RigOptions opt;
-    char *log, *stderr_log;
-} Rig;
-
-static void rig_negotiate(Rig *rig)
-{
-    uint64_t features = qvirtio_get_features(rig->vdev);
-
-    features &= ~(QVIRTIO_F_BAD_FEATURE | 1ull << VIRTIO_RING_F_EVENT_IDX |
-                  1ull << VIRTIO_F_NOTIFICATION_DATA);
-    g_assert_true(features & 1ull << VIRTIO_F_ACCESS_PLATFORM);
-    qvirtio_set_features(rig->vdev, features);
-    rig->vq = qiommu_queue_setup(rig->pci, &rig->qs->alloc, 0,
-                                 rig->opt.size ? rig->opt.size : 64,
-                                 rig->opt.used);
-    qvirtio_set_driver_ok(rig->vdev);
-}
-
-static char *temp_file(void)
-{
-    g_autoptr(GError) err = NULL;
-    char *path;
-    int fd = g_file_open_tmp("vadis-iova-XXXXXX", &path, &err);
-
-    g_assert_no_error(err);
-    close(fd);
-    return path;
-}
-
-static void rig_boot(Rig *rig, const RigOptions *opt)
-{
-    QPCIAddress at = { .devfn = DEVFN };
-
-    *rig = (Rig) { .opt = *opt, .log = temp_file(), .stderr_log = temp_file() };
-    rig->qs = qtest_pc_boot("%s %s -D %s -device virtio-echo-pci,addr=04.0,"
-                            "id=dev0,iommu_platform=on,disable-legacy=on,"
-                            "packed=%s%s 2>%s",
-                            opt->no_iommu ? "-machine q35" :
-                                            qiommu_options(opt->kind),
-                            opt->machine ? opt->machine : "", rig->log,
-                            opt->packed ? "on" : "off",
-                            opt->device ? opt->device : "", rig->stderr_log);
-    rig->qts = rig->qs->qts;
-    rig->pci = virtio_pci_new(rig->qs->pcibus, &at);
-    g_assert_nonnull(rig->pci);
-    rig->vdev = &rig->pci->vdev;
-    qvirtio_pci_device_enable(rig->pci);
-    if (!opt->no_iommu) {
-        rig->iommu = qiommu_start(opt->kind, rig->qs, DEVFN);
-        qiommu_map(rig->iommu, 0, 0, RAM, QIOMMU_RW);
-    }
-    qvirtio_start_device(rig->vdev);
-}
-
-static void rig_stop(Rig *rig)
-{
-    qvirtio_reset(rig->vdev);
-    qvirtqueue_cleanup(rig->vdev->bus, rig->vq, &rig->qs->alloc);
-    qvirtio_pci_device_disable(rig->pci);
-    g_free(rig->pci->pdev);
-    g_free(rig->pci);
-    if (rig->iommu) {
-        qiommu_free(rig->iommu);
-    }
-    qtest_shutdown(rig->qs);
-    unlink(rig->log);
-    unlink(rig->stderr_log);
-    g_free(rig->log);
-    g_free(rig->stderr_log);
-}
-
-static bool needs_reset(Rig *rig)
-{
-    return rig->vdev->bus->get_status(rig->vdev) & VIRTIO_CONFIG_S_NEEDS_RESET;
-}
-
-static void expect_needs_reset(Rig *rig)
-{
-    gint64 start = g_get_monotonic_time();
-
-    while (!needs_reset(rig)) {
-        g_assert_cmpint(g_get_monotonic_time() - start, <, TIMEOUT_US);
-    }
-}
-
-static uint32_t echo_submit(Rig *rig, uint64_t out, uint32_t out_len,
-                            uint64_t in, uint32_t in_len)
-{
-    uint32_t token = qvirtqueue_add(rig->qts, rig->vq, out, out_len, false,
-                                    true);
-
-    qvirtqueue_add(rig->qts, rig->vq, in, in_len, true, false);
-    qvirtqueue_kick(rig->qts, rig->vdev, rig->vq, token);
-    return token;
-}
-
-/* Returns the used length, or UINT32_MAX if the device gave up */
-static uint32_t echo_wait(Rig *rig)
-{
-    gint64 start = g_get_monotonic_time();
-    uint32_t len;
-
-    while (!qvirtqueue_get_buf(rig->qts, rig->vq, NULL, &len)) {
-        g_assert_cmpint(g_get_monotonic_time() - start, <, TIMEOUT_US);
-        if (needs_reset(rig)) {
-            return UINT32_MAX;
-        }
-    }
-    return len;
-}
-
-static uint32_t echo_one(Rig *rig, uint64_t out, uint32_t out_len,
-                         uint64_t in, uint32_t in_len)
-{
-    uint32_t len;
-
-    echo_submit(rig, out, out_len, in, in_len);
-    len = echo_wait(rig);
-    qvirtqueue_reset_pool(rig->vq);
-    return len;
-}
-
-/* How often @text stands in the file at @path */
-static unsigned count_in_file(const char *path, const char *text)
-{
-    g_autofree char *content = NULL;
-    unsigned n = 0;
-
-    g_assert_true(g_file_get_contents(path, &content, NULL, NULL));
-    for (char *at = content; (at = strstr(at, text)); at++) {
-        n++;
-    }
-    return n;
-}
-
-static void set_guards(Rig *rig, uint64_t iova, unsigned pages)
-{
-    for (unsigned i = 0; i < pages; i++) {
-        qtest_memset(rig->qts, qiommu_pa(rig->iommu, iova + i * QIOMMU_PAGE) +
-                     QIOMMU_PAGE, GUARD, QIOMMU_PAGE);
-    }
-}
-
-static void check_guards(Rig *rig, uint64_t iova, unsigned pages)
-{
-    uint8_t guard[QIOMMU_PAGE];
-
-    for (unsigned i = 0; i < pages; i++) {
-        qtest_memread(rig->qts, qiommu_pa(rig->iommu, iova + i * QIOMMU_PAGE) +
-                      QIOMMU_PAGE, guard, sizeof(guard));
-        for (unsigned j = 0; j < sizeof(guard); j++) {
-            g_assert_cmphex(guard[j], ==, GUARD);
-        }
-    }
-}
-
-static uint16_t used_idx(Rig *rig)
-{
-    uint16_t idx;
-
-    qiommu_memread(rig->iommu, rig->opt.used + 2, &idx, sizeof(idx));
-    return le16_to_cpu(idx);
-}
+#include "virtio-iova-rig.c.inc"
 
 /*
  * 2.7.8: elements of a used ring that starts a page straddle pages from size
@@ -474,17 +278,23 @@ static void test_one_translation(const void *opaque)
 
 static const char *const kind_name[] = { "vtd", "virtio" };
 
+/* With the IOTLB, and without */
 static void add(const char *name, GTestDataFunc fn, QIommuKind kind,
                 bool packed, unsigned size)
 {
-    g_autofree char *path = g_strdup_printf("virtio-iova/%s/%s/%s%s%.0d", name,
-                                            kind_name[kind],
-                                            packed ? "packed" : "split",
-                                            size ? "/" : "", size);
-    RigOptions *opt = g_new0(RigOptions, 1);
+    for (unsigned off = 0; off < 2; off++) {
+        g_autofree char *path = g_strdup_printf(
+            "virtio-iova/%s/%s/%s%s%.0d%s", name, kind_name[kind],
+            packed ? "packed" : "split", size ? "/" : "", size,
+            off ? "/no-iotlb" : "");
+        RigOptions *opt = g_new0(RigOptions, 1);
 
-    *opt = (RigOptions) { .kind = kind, .packed = packed, .size = size };
-    qtest_add_data_func_full(path, opt, fn, g_free);
+        *opt = (RigOptions) {
+            .kind = kind, .packed = packed, .size = size,
+            .device = off ? ",x-iotlb=off" : NULL,
+        };
+        qtest_add_data_func_full(path, opt, fn, g_free);
+    }
 }
 
 int main(int argc, char **argv)

@@ -104,6 +104,16 @@ static inline void *guest_ram_ptr(const GuestRam *ram, uint64_t gpa)
     return ram->host + gpa;
 }
 
+/* --------------------------------------------------------------- vtd.c */
+
+/**
+ * vtd_map_all: put every device behind a VT-d that maps RAM one to one
+ *
+ * In pages of 4 KiB, and for as long as QEMU runs. Call it before the device
+ * is set up; the tables are in @ram.
+ */
+void vtd_map_all(QTestClient *q, GuestRam *ram);
+
 /* --------------------------------------------------------- virtio-pci.c */
 
 typedef struct VirtioPci {
@@ -212,7 +222,7 @@ const BenchDevice *bench_device_find(const char *name);
 /* What to run; see --help for each. */
 typedef struct BenchConfig {
     const BenchDevice *device;
-    bool packed, indirect, in_order, event_idx, labels;
+    bool packed, indirect, in_order, event_idx, labels, iommu;
     bool leave;                 /* do not reset the device in the end */
     bool lockstep;              /* rest between batches; see loop.c */
     bool whole;                 /* count also what others disturbed */

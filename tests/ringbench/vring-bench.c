@@ -14,6 +14,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <linux/virtio_config.h>
 #include "bench.h"
 
 static const char usage[] =
@@ -45,6 +46,8 @@ static const char usage[] =
 "  --whole             count also what other programs disturbed\n"
 "  --interrupts        ask for an interrupt per batch (with --lockstep)\n"
 "  --labels            accept and set batch labels (x-batch-labels=on)\n"
+"  --iommu             behind VT-d, all of RAM mapped; the device needs\n"
+"                      iommu_platform=on, QEMU an intel-iommu\n"
 "  --leave             do not reset the device in the end, so that its\n"
 "                      counters can be looked at\n"
 "  --device-tid N      the QEMU thread that works the queue (main thread)\n"
@@ -106,7 +109,7 @@ enum {
     OPT_QTEST = 256, OPT_PID, OPT_DEVICE, OPT_SLOT, OPT_RING, OPT_INDIRECT,
     OPT_IN_ORDER, OPT_EVENT_IDX, OPT_QUEUE_SIZE, OPT_BATCH, OPT_OUTSTANDING,
     OPT_REQUESTS, OPT_MS, OPT_PAUSE, OPT_WARMUP, OPT_CHECK_ALL, OPT_LOCKSTEP,
-    OPT_INTERRUPTS, OPT_LABELS, OPT_LEAVE, OPT_DEVICE_TID, OPT_CPU,
+    OPT_INTERRUPTS, OPT_IOMMU, OPT_LABELS, OPT_LEAVE, OPT_DEVICE_TID, OPT_CPU,
     OPT_TIMEOUT, OPT_WHOLE, OPT_IDLE_QUEUES, OPT_HELP,
 };
 
@@ -131,6 +134,7 @@ static const struct option long_options[] = {
     { "lockstep", no_argument, NULL, OPT_LOCKSTEP },
     { "whole", no_argument, NULL, OPT_WHOLE },
     { "interrupts", no_argument, NULL, OPT_INTERRUPTS },
+    { "iommu", no_argument, NULL, OPT_IOMMU },
     { "labels", no_argument, NULL, OPT_LABELS },
     { "leave", no_argument, NULL, OPT_LEAVE },
     { "device-tid", required_argument, NULL, OPT_DEVICE_TID },
@@ -156,6 +160,8 @@ static bool *flag_of(BenchConfig *cfg, int opt)
         return &cfg->whole;
     case OPT_INTERRUPTS:
         return &cfg->interrupts;
+    case OPT_IOMMU:
+        return &cfg->iommu;
     case OPT_LABELS:
         return &cfg->labels;
     case OPT_LEAVE:
@@ -295,7 +301,8 @@ static uint64_t features(const BenchConfig *cfg)
            (cfg->packed ? VDRV_F_PACKED : 0) |
            (cfg->indirect ? VDRV_F_INDIRECT : 0) |
            (cfg->in_order ? VDRV_F_IN_ORDER : 0) |
-           (cfg->event_idx ? VDRV_F_EVENT_IDX : 0);
+           (cfg->event_idx ? VDRV_F_EVENT_IDX : 0) |
+           (cfg->iommu ? 1ull << VIRTIO_F_ACCESS_PLATFORM : 0);
 }
 
 static const char *truth(bool value)
@@ -357,6 +364,9 @@ int main(int argc, char **argv)
 
     qtest_client_open(&qtest, o.qtest, o.cfg.timeout_ms);
     guest_ram_map(&ram, o.pid);
+    if (o.cfg.iommu) {
+        vtd_map_all(&qtest, &ram);
+    }
     virtio_pci_open(&dev, &qtest, o.slot, o.cfg.device->virtio_id);
     virtio_pci_negotiate(&dev, features(&o.cfg));
     if (o.cfg.labels) {

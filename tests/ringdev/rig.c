@@ -268,12 +268,38 @@ void rig_free(Rig *r)
     rig_now = NULL;
 }
 
+#ifdef VRING_PAGED
+static VirtRingPages rig_pages(uint8_t *host)
+{
+    uintptr_t mask = (1u << VRING_PAGE_SHIFT) - 1;
+    VirtRingPages pages = { .ofs = (uintptr_t)host & mask };
+
+    for (unsigned i = 0; i < VRING_PAGES_MAX; i++) {
+        pages.page[i] = host - pages.ofs + i * (mask + 1);
+    }
+    return pages;
+}
+#endif
+
 VirtRingAreas rig_areas(const Rig *r)
 {
+#ifdef VRING_PAGED
+    /* Nobody gets at the areas but by their pages */
+    static VirtRingAreaPages pages;
+
+    pages = (VirtRingAreaPages) {
+        rig_pages(r->host[RIG_DESC]), rig_pages(r->host[RIG_DRIVER]),
+        rig_pages(r->host[RIG_DEVICE]),
+    };
+#endif
     return (VirtRingAreas) {
+#ifdef VRING_PAGED
+        .pages = &pages,
+#else
         .desc = r->host[RIG_DESC],
         .driver = r->host[RIG_DRIVER],
         .device = r->host[RIG_DEVICE],
+#endif
         .num = r->num,
         .packed = r->features & VDRV_F_PACKED,
         .event_idx = r->features & VDRV_F_EVENT_IDX,

@@ -184,6 +184,21 @@ void blk_restart(Blk *b)
     b->in_flight = 0;
 }
 
+void blk_stop(Blk *b)
+{
+    time_t start = now();
+
+    vfio_reset(&b->vfio);
+    put8(b->common, VIRTIO_PCI_COMMON_STATUS, 0);
+    while (get8(b->common, VIRTIO_PCI_COMMON_STATUS)) {
+        if (now() - start > DEADLINE_S) {
+            fail("a reset does not end");
+        }
+        sched_yield();
+    }
+    b->in_flight = 0;
+}
+
 static void *memory(uint64_t size)
 {
     void *mem = mmap(NULL, size, PROT_READ | PROT_WRITE,
@@ -261,12 +276,12 @@ void blk_kick(Blk *b)
     }
 }
 
-bool blk_settle(Blk *b, unsigned *errors)
+bool blk_settle(Blk *b, unsigned left, unsigned *errors)
 {
     time_t start = now();
 
     *errors = 0;
-    while (b->in_flight) {
+    while (b->in_flight > left) {
         VdrvUsed used;
         int got = vdrv_get(&vdrv_mem_direct, &b->vq, &used);
 

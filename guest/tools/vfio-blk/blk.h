@@ -56,12 +56,15 @@ void blk_submit(Blk *b, unsigned slot, bool write, uint64_t sector,
 /** blk_kick() - show what was queued to the device */
 void blk_kick(Blk *b);
 
+/** blk_stop() - reset the device: by its function if VFIO can, and by virtio */
+void blk_stop(Blk *b);
+
 /**
- * blk_settle() - wait until nothing is in flight
+ * blk_settle() - wait until at most @left requests are in flight
  * @errors: receives how many requests ended with an error
  *
  * Returns false if the device asks for a reset instead.
  */
-bool blk_settle(Blk *b, unsigned *errors);
+bool blk_settle(Blk *b, unsigned left, unsigned *errors);
 
 #endif

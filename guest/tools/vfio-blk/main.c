@@ -13,14 +13,16 @@
 #define HOSTILE_ROUNDS  20u
 
 static const char usage[] =
-"usage: vfio-blk PCI-ADDRESS [--blocks N] [--hostile unmap|remap|close]...\n"
+"usage: vfio-blk PCI-ADDRESS [--blocks N] [--slow N] [--hostile ATTACK]...\n"
 "Drives a virtio-blk device that vfio-pci has, behind the machine's IOMMU.\n"
 "It WRITES to the disk.\n"
 "\n"
 "  --blocks N         write N blocks of 16 KiB, then read and compare (64)\n"
+"  --slow N           the disk is: attack when N reads have completed (0)\n"
 "  --hostile unmap    take the buffers away while the device reads into them\n"
 "  --hostile remap    ... and map other memory at their IOVAs\n"
 "  --hostile close    close everything while the device reads\n"
+"  --hostile reset    reset the device while it reads, take the buffers away\n"
 "\n"
 "After each attack the device is reset, and data must be as it was.\n"
 "Exit status: 0 all as it should be; 1 not, with one message.\n";
@@ -52,7 +54,7 @@ static void transfer(Blk *b, bool write, uint64_t first, unsigned count)
                    BLK_DATA);
     }
     blk_kick(b);
-    if (!blk_settle(b, &errors) || errors) {
+    if (!blk_settle(b, 0, &errors) || errors) {
         fail("%s of block %llu failed", write ? "a write" : "a read",
              (unsigned long long)first);
     }
@@ -91,13 +93,19 @@ static void check_blocks(Blk *b, uint64_t blocks)
     }
 }
 
+/* So many reads are waited for before an attack */
+static unsigned completed_first;
+
 /* Reads into all slots, shown to the device and not waited for */
 static void start_reads(Blk *b)
 {
+    unsigned errors;
+
     for (unsigned slot = 0; slot < BLK_SLOTS; slot++) {
         blk_submit(b, slot, false, slot * (BLK_DATA / BLK_SECTOR), BLK_DATA);
     }
     blk_kick(b);
+    blk_settle(b, BLK_SLOTS - completed_first, &errors);
 }
 
 /* How many of @size bytes are not @byte */
@@ -135,7 +143,7 @@ static void attack_unmap(Blk *b, bool remap)
             }
             vfio_map(&b->vfio, b->data, BLK_DATA_IOVA, BLK_DATA_SIZE);
         }
-        blk_settle(b, &errors);
+        blk_settle(b, 0, &errors);
         late += changed(old, 0x5a, BLK_DATA_SIZE);
         if (remap) {
             /* Requests made from now on must not find the old memory. */
@@ -155,6 +163,24 @@ static void attack_unmap(Blk *b, bool remap)
     printf("hostile %s: %u rounds, %llu bytes written after the unmap\n",
            remap ? "remap" : "unmap", HOSTILE_ROUNDS,
            (unsigned long long)late);
+}
+
+/* After a reset nothing is written to memory that was the device's. */
+static void attack_reset(Blk *b)
+{
+    for (unsigned round = 0; round < HOSTILE_ROUNDS; round++) {
+        start_reads(b);
+        blk_stop(b);
+        vfio_unmap(&b->vfio, BLK_DATA_IOVA, BLK_DATA_SIZE);
+        memset(b->data, 0x5a, BLK_DATA_SIZE);
+        if (changed(b->data, 0x5a, BLK_DATA_SIZE)) {
+            fail("a device that was reset has written to memory");
+        }
+        vfio_map(&b->vfio, b->data, BLK_DATA_IOVA, BLK_DATA_SIZE);
+        blk_restart(b);
+        check_blocks(b, BLK_SLOTS);
+    }
+    printf("hostile reset: %u rounds\n", HOSTILE_ROUNDS);
 }
 
 static void attack_close(Blk *b, const char *bdf)
@@ -181,9 +207,11 @@ int main(int argc, char **argv)
     for (int i = 2; i < argc; i += 2) {
         bool known = i + 1 < argc &&
                      (!strcmp(argv[i], "--blocks") ||
+                      !strcmp(argv[i], "--slow") ||
                       (!strcmp(argv[i], "--hostile") &&
                        (!strcmp(argv[i + 1], "unmap") ||
                         !strcmp(argv[i + 1], "remap") ||
+                        !strcmp(argv[i + 1], "reset") ||
                         !strcmp(argv[i + 1], "close"))));
 
         if (!known) {
@@ -191,9 +219,14 @@ int main(int argc, char **argv)
         }
         if (!strcmp(argv[i], "--blocks")) {
             blocks = strtoull(argv[i + 1], NULL, 0);
+        } else if (!strcmp(argv[i], "--slow")) {
+            completed_first = strtoul(argv[i + 1], NULL, 0);
         }
     }
 
+    if (completed_first >= BLK_SLOTS) {
+        fail("--slow %u: less than %u", completed_first, BLK_SLOTS);
+    }
     blk_open(&b, bdf);
     if (blocks < BLK_SLOTS || b.sectors / (BLK_DATA / BLK_SECTOR) < blocks) {
         fail("--blocks %llu: from %u to the %llu of the disk",
@@ -210,6 +243,8 @@ int main(int argc, char **argv)
         if (!strcmp(argv[i], "--hostile")) {
             if (!strcmp(argv[i + 1], "close")) {
                 attack_close(&b, bdf);
+            } else if (!strcmp(argv[i + 1], "reset")) {
+                attack_reset(&b);
             } else {
                 attack_unmap(&b, !strcmp(argv[i + 1], "remap"));
             }

@@ -108,6 +108,20 @@ void vfio_close(Vfio *v)
     close(v->container);
 }
 
+bool vfio_reset(Vfio *v)
+{
+    struct vfio_device_info info = { .argsz = sizeof(info) };
+
+    if (ioctl(v->device, VFIO_DEVICE_GET_INFO, &info) < 0 ||
+        !(info.flags & VFIO_DEVICE_FLAGS_RESET)) {
+        return false;
+    }
+    if (ioctl(v->device, VFIO_DEVICE_RESET) < 0) {
+        fail("the function cannot be reset: %s", strerror(errno));
+    }
+    return true;
+}
+
 void *vfio_bar(Vfio *v, unsigned n, uint64_t offset, uint64_t size)
 {
     if (n >= VFIO_BARS) {

@@ -6,6 +6,7 @@
 #ifndef VFIO_BLK_VFIO_H
 #define VFIO_BLK_VFIO_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -38,6 +39,9 @@ void vfio_close(Vfio *v);
 
 /** vfio_config() - read @len bytes (1, 2 or 4) of configuration space */
 uint32_t vfio_config(Vfio *v, unsigned offset, unsigned len);
+
+/** vfio_reset() - reset the function; false if VFIO has no way to */
+bool vfio_reset(Vfio *v);
 
 /** vfio_bar() - BAR @n; @size bytes of it at @offset must be there */
 void *vfio_bar(Vfio *v, unsigned n, uint64_t offset, uint64_t size);

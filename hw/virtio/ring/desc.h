@@ -9,7 +9,7 @@
 #ifndef HW_VIRTIO_RING_DESC_H
 #define HW_VIRTIO_RING_DESC_H
 
-#include "ring.h"
+#include "areas.h"
 #include "ring-mem.h"
 
 #define DESC_SIZE 16

@@ -6,8 +6,9 @@
  * glue.c.inc, which is part of virtio.c, connects the public virtqueue
  * functions to the core (ring.h) and to guest RAM (windows.h). A queue has an
  * engine while its device has x-ring=auto and the ring can be served: host and
- * ring have the same byte order, and the ring's memory is RAM that is not
- * behind an IOMMU. Otherwise upstream's functions serve it.
+ * ring have the same byte order, and the ring's memory is RAM. Behind an IOMMU
+ * it is reached through the device's IOTLB (device-iotlb.h), if that can be
+ * used. Otherwise upstream's functions serve the queue.
  */
 
 #ifndef HW_VIRTIO_RING_ENGINE_H
@@ -15,6 +16,8 @@
 
 #include "block/aio-pass.h"
 #include "hw/qdev-properties.h"
+#include "device-iotlb.h"
+#include "qemu/bitmap.h"
 #include "ring.h"
 #include "windows.h"
 
@@ -58,6 +61,11 @@ typedef struct VirtRingCounters {
  * @bunches: ring_has_bunches()
  * @gone: the queue has let go of it, only @pass_queued keeps it
  * @notify: the device wants the driver notified of what was pushed
+ * @foreign_at: entries of the chain at hand that are not RAM of the table
+ * @iotlb: the device's, or NULL; @reader: this queue's use of it
+ * @near, @near_table, @near_generation: the block that was looked up last, and
+ *     of when it is (behind an IOMMU)
+ * @areas, @pages: the ring behind an IOMMU, while @reader watches it
  * @linger: how often to look for more before the event loop goes round
  *
  * Context: the queue's thread; @on changes under the BQL while no other
@@ -81,6 +89,14 @@ typedef struct VirtRingEngine {
     AioPassWork pass;
     AioContext *pass_ctx;
     bool pass_queued;
+    VirtIOIotlb *iotlb;
+    IotlbReader reader;
+    VirtRingDirect near;
+    const VirtRingTable *near_table;
+    uint64_t near_generation;
+    VirtRingAreas areas;
+    VirtRingAreaPages pages;
+    DECLARE_BITMAP(foreign_at, VRING_SEGMENTS_MAX);
     uint8_t labels;
     bool notify;
     bool bunches;

@@ -115,6 +115,12 @@ static void entry_write(IotlbEntry *e, uint64_t tag, const IotlbBlock *block)
     __atomic_store_n(&e->seq, seq + 2, __ATOMIC_RELEASE);
 }
 
+/* Written by the reader's thread, read by any */
+static void count(uint64_t *counter)
+{
+    __atomic_store_n(counter, *counter + 1, __ATOMIC_RELAXED);
+}
+
 IotlbResult iotlb_lookup(IotlbReader *reader, uint64_t iova, unsigned right,
                          IotlbSpan *span)
 {
@@ -138,14 +144,17 @@ IotlbResult iotlb_lookup(IotlbReader *reader, uint64_t iova, unsigned right,
             *span = (IotlbSpan) {
                 .host = (void *)(copy.host + (iova - base)),
                 .len = shift_mask(shift) - (iova - base) + 1,
+                .before = iova - base,
+                .rights = (tag & TAG_READ ? IOTLB_READ : 0) |
+                          (tag & TAG_WRITE ? IOTLB_WRITE : 0),
                 .region = (void *)copy.region,
                 .offset = copy.offset + (iova - base),
             };
-            reader->hits++;
+            count(&reader->hits);
             return IOTLB_HIT;
         }
     }
-    reader->misses++;
+    count(&reader->misses);
     return IOTLB_MISS;
 }
 
@@ -194,17 +203,22 @@ static void insert(Iotlb *iotlb, const IotlbBlock *block)
     iotlb->stats.fills++;
 }
 
-/*
- * Outside of a section. IOTLB_HIT: worth looking up again, whether or not the
- * translation could be remembered.
- */
-static IotlbResult fill(Iotlb *iotlb, uint64_t iova, unsigned right)
+uint64_t iotlb_generation(Iotlb *iotlb)
 {
-    uint64_t generation = __atomic_load_n(&iotlb->generation,
-                                          __ATOMIC_SEQ_CST);
+    return __atomic_load_n(&iotlb->generation, __ATOMIC_SEQ_CST);
+}
+
+/*
+ * Outside of a section. IOTLB_HIT: *@block is the translation, if there was no
+ * invalidation since @generation; whether or not it could be remembered.
+ */
+static IotlbResult fill(Iotlb *iotlb, uint64_t iova, unsigned right,
+                        uint64_t generation, IotlbBlock *answer)
+{
     IotlbBlock block = { 0 };
     IotlbResult result = iotlb->fill(iotlb->opaque, iova, right, &block);
 
+    *answer = block;
     if (result != IOTLB_HIT) {
         return result == IOTLB_SLOW ? IOTLB_SLOW : IOTLB_FAULT;
     }
@@ -225,21 +239,77 @@ static IotlbResult fill(Iotlb *iotlb, uint64_t iova, unsigned right)
 IotlbResult iotlb_get(IotlbReader *reader, uint64_t iova, unsigned right,
                       IotlbSpan *span)
 {
-    for (unsigned i = 0; i < FILL_TRIES; i++) {
-        IotlbResult result = iotlb_lookup(reader, iova, right, span);
+    IotlbResult result = iotlb_lookup(reader, iova, right, span);
 
-        if (result == IOTLB_HIT) {
-            return result;
-        }
+    for (unsigned i = 0; result == IOTLB_MISS && i < FILL_TRIES; i++) {
+        IotlbBlock block;
+        uint64_t generation;
+
         iotlb_exit(reader);
         reader->epoch++;
-        result = fill(reader->iotlb, iova, right);
+        generation = iotlb_generation(reader->iotlb);
+        result = fill(reader->iotlb, iova, right, generation, &block);
         iotlb_enter(reader);
         if (result != IOTLB_HIT) {
             return result;
         }
+        /* Who invalidates from now on waits for this section. */
+        if (iotlb_generation(reader->iotlb) == generation) {
+            uint64_t at = iova - block.iova;
+
+            *span = (IotlbSpan) {
+                .host = (char *)block.host + at,
+                .len = block.mask - at + 1,
+                .before = at,
+                .rights = block.rights,
+                .region = block.region,
+                .offset = block.offset + at,
+            };
+            return IOTLB_HIT;
+        }
+        result = iotlb_lookup(reader, iova, right, span);
     }
-    return IOTLB_SLOW;
+    return result == IOTLB_MISS ? IOTLB_SLOW : result;
+}
+
+bool iotlb_watch(IotlbReader *reader, const IotlbRange *ranges, unsigned num,
+                 uint64_t generation)
+{
+    Iotlb *iotlb = reader->iotlb;
+    bool fresh;
+
+    if (pthread_mutex_trylock(&iotlb->lock)) {
+        /* Who has it may be waiting for this section. */
+        iotlb_exit(reader);
+        reader->epoch++;
+        iotlb_lock(iotlb);
+        iotlb_unlock(iotlb);
+        iotlb_enter(reader);
+        return false;
+    }
+    iotlb->stats.locks++;
+    fresh = iotlb->generation == generation;
+    for (unsigned i = 0; i < IOTLB_WATCH_MAX; i++) {
+        /* One that nothing touches for those that are not given */
+        reader->watch[i] = i < num ? ranges[i] : (IotlbRange) { 1, 0 };
+    }
+    __atomic_store_n(&reader->watching, fresh, __ATOMIC_SEQ_CST);
+    iotlb_unlock(iotlb);
+    return fresh;
+}
+
+/* Context: lock held */
+static void end_watches(Iotlb *iotlb, uint64_t first, uint64_t last)
+{
+    for (IotlbReader *r = iotlb->readers; r; r = r->next) {
+        for (unsigned i = 0; i < IOTLB_WATCH_MAX; i++) {
+            const IotlbRange *w = &r->watch[i];
+
+            if (w->first <= w->last && w->first <= last && w->last >= first) {
+                iotlb_unwatch(r);
+            }
+        }
+    }
 }
 
 /* Context: lock held */
@@ -334,6 +404,7 @@ void iotlb_invalidate(Iotlb *iotlb, uint64_t first, uint64_t last)
                      __ATOMIC_SEQ_CST);
     if (first <= last) {
         clear_range(iotlb, first, last);
+        end_watches(iotlb, first, last);
     }
     iotlb_wait_readers(iotlb);
     iotlb_unlock(iotlb);
@@ -345,6 +416,10 @@ IotlbStats iotlb_stats(Iotlb *iotlb)
 
     pthread_mutex_lock(&iotlb->lock);
     stats = iotlb->stats;
+    for (IotlbReader *r = iotlb->readers; r; r = r->next) {
+        stats.hits += __atomic_load_n(&r->hits, __ATOMIC_RELAXED);
+        stats.misses += __atomic_load_n(&r->misses, __ATOMIC_RELAXED);
+    }
     pthread_mutex_unlock(&iotlb->lock);
     return stats;
 }
@@ -382,6 +457,8 @@ void iotlb_reader_remove(IotlbReader *reader)
     for (IotlbReader **r = &iotlb->readers; *r; r = &(*r)->next) {
         if (*r == reader) {
             *r = reader->next;
+            iotlb->stats.hits += reader->hits;
+            iotlb->stats.misses += reader->misses;
             break;
         }
     }

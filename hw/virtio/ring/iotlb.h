@@ -91,11 +91,15 @@ typedef struct IotlbBlock {
  * IotlbSpan: a translated address
  * @host: host memory of the address that was looked up
  * @len: bytes from there to the end of the block
+ * @before: bytes of the block before it
+ * @rights: what is remembered that the device may do there
  * @region, @offset: as in IotlbBlock, for @host
  */
 typedef struct IotlbSpan {
     void *host;
     uint64_t len;
+    uint64_t before;
+    unsigned rights;
     void *region;
     uint64_t offset;
 } IotlbSpan;
@@ -111,9 +115,19 @@ typedef struct IotlbSpan {
 typedef IotlbResult IotlbFillFn(void *opaque, uint64_t iova, unsigned right,
                                 IotlbBlock *block);
 
+/** IotlbRange: IOVAs from @first to @last */
+typedef struct IotlbRange {
+    uint64_t first;
+    uint64_t last;
+} IotlbRange;
+
+#define IOTLB_WATCH_MAX 3
+
 /**
  * IotlbReader: a thread's use of a cache
- * @section: odd inside of a section; the only field that others read
+ * @section: odd inside of a section; others read it
+ * @watching: @watch holds; others clear it
+ * @watch: see iotlb_watch()
  * @epoch: counts the sections that a miss cut short
  * @hits, @misses: counters of look-ups
  */
@@ -121,6 +135,8 @@ typedef struct IotlbReader {
     Iotlb *iotlb;
     struct IotlbReader *next;
     uint32_t section;
+    uint32_t watching;
+    IotlbRange watch[IOTLB_WATCH_MAX];
     uint32_t epoch;
     uint64_t hits;
     uint64_t misses;
@@ -128,6 +144,7 @@ typedef struct IotlbReader {
 
 /**
  * IotlbStats: counters since iotlb_new()
+ * @hits, @misses: look-ups, of all readers
  * @fills: translations remembered
  * @drops: translations not remembered, an invalidation came in between
  * @bad: answers of the fill function that were no block; treated as faults
@@ -136,6 +153,8 @@ typedef struct IotlbReader {
  * @locks: times the lock was taken
  */
 typedef struct IotlbStats {
+    uint64_t hits;
+    uint64_t misses;
     uint64_t fills;
     uint64_t drops;
     uint64_t bad;
@@ -176,6 +195,45 @@ static inline void iotlb_enter(IotlbReader *reader)
 static inline void iotlb_exit(IotlbReader *reader)
 {
     __atomic_store_n(&reader->section, reader->section + 1, __ATOMIC_RELEASE);
+}
+
+/**
+ * iotlb_generation: counts invalidations
+ *
+ * What was looked up when it was the same holds in a section that has begun
+ * before this is called. For iotlb_watch(): before the first look-up.
+ */
+uint64_t iotlb_generation(Iotlb *iotlb);
+
+/**
+ * iotlb_watch: keep the translations of some ranges beyond the section
+ * @ranges, @num: at most IOTLB_WATCH_MAX; they replace those of before
+ * @generation: of a time before the first of these translations was looked up
+ *
+ * What is used all the time, as a ring is, need not be looked up each time:
+ * in any section in which iotlb_watched() says so, the translations that were
+ * looked up before this call still hold. An invalidation of any of the ranges
+ * ends that, of others does not, and no entry of the table is needed.
+ *
+ * Context: in a section.
+ *
+ * Returns: false if there was, or may have been, an invalidation since
+ * @generation: everything is to be looked up again (@reader->epoch)
+ */
+bool iotlb_watch(IotlbReader *reader, const IotlbRange *ranges, unsigned num,
+                 uint64_t generation);
+
+/** iotlb_watched: see iotlb_watch(). Context: in a section */
+static inline bool iotlb_watched(const IotlbReader *reader)
+{
+    /* As the tag of an entry: see iotlb_enter() */
+    return __atomic_load_n(&reader->watching, __ATOMIC_SEQ_CST);
+}
+
+/** iotlb_unwatch: Context: the reader's thread, or nobody uses the reader */
+static inline void iotlb_unwatch(IotlbReader *reader)
+{
+    __atomic_store_n(&reader->watching, 0, __ATOMIC_SEQ_CST);
 }
 
 /**

@@ -33,7 +33,7 @@ static inline void step(const VirtRingAreas *a, Place *p, unsigned n)
 
 static inline uint64_t load_word(const VirtRingAreas *a, uint16_t i)
 {
-    return ring_load64(a->desc + DESC_SIZE * i + 8);
+    return ring_load64(ring_desc_at(a, DESC_SIZE * i + 8));
 }
 
 static inline Place next_avail(const VirtRing *ring)
@@ -86,7 +86,7 @@ static VirtRingResult walk(VirtRing *ring, const VirtRingAreas *a,
     chain->ndescs = 0;
     chain->flags = word >> 48;
     for (;;) {
-        uint64_t addr = ring_load64(a->desc + DESC_SIZE * at->pos);
+        uint64_t addr = ring_load64(ring_desc_at(a, DESC_SIZE * at->pos));
         RingDesc desc = ring_desc_packed(addr, word);
 
         /* This one included, no more in flight than there are places */
@@ -130,7 +130,7 @@ static void write_event(VirtRing *ring, const VirtRingAreas *a)
 {
     VirtRingPos *pos = ring->pos;
 
-    ring_store16(a->device + OFS_EVENT_DESC,
+    ring_store16(ring_device_at(a, OFS_EVENT_DESC),
                  pos->shadow_avail_idx | pos->shadow_avail_wrap_counter << 15);
     ring->owed = false;
 }
@@ -184,7 +184,7 @@ static inline void store_used(VirtRing *ring, const VirtRingAreas *a,
     Place at = { ring->pos->used_idx, ring->pos->used_wrap_counter };
 
     step(a, &at, ahead);
-    ring_store64(a->desc + DESC_SIZE * at.pos + 8,
+    ring_store64(ring_desc_at(a, DESC_SIZE * at.pos + 8),
                  used_word(id, len, at.wrap) | label << 48);
 }
 
@@ -216,7 +216,7 @@ static inline void publish(VirtRing *ring, const VirtRingAreas *a, uint16_t id,
     }
     /* Pairs with the driver's acquire of the flags: all of it before them */
     ring_release();
-    ring_store64(a->desc + DESC_SIZE * at.pos + 8,
+    ring_store64(ring_desc_at(a, DESC_SIZE * at.pos + 8),
                  used_word(id, len, at.wrap) | label << 48);
     step(a, &at, ndescs);
     if (at.wrap != pos->used_wrap_counter) {
@@ -248,7 +248,7 @@ void ring_packed_flush(VirtRing *ring, const VirtRingAreas *a, unsigned count)
             at -= a->num;
             flags = wrapped;
         }
-        ring_store64(a->desc + DESC_SIZE * at + 8,
+        ring_store64(ring_desc_at(a, DESC_SIZE * at + 8),
                      used_word(slot->id, slot->len, false) | flags);
         at += slot->ndescs;
         ndescs += slot->ndescs;
@@ -265,13 +265,13 @@ bool ring_packed_should_notify(VirtRing *ring, const VirtRingAreas *a)
     pos->signalled_used = new;
     pos->signalled_used_valid = true;
     ring_full_fence();
-    flags = ring_load16(a->driver + OFS_EVENT_FLAGS);
+    flags = ring_load16(ring_driver_at(a, OFS_EVENT_FLAGS));
     if (flags != EVENT_DESC || !a->event_idx) {
         return flags != EVENT_DISABLE;
     }
     /* Pairs with the driver's release between the two fields */
     ring_acquire();
-    event = ring_load16(a->driver + OFS_EVENT_DESC);
+    event = ring_load16(ring_driver_at(a, OFS_EVENT_DESC));
     if (event >> 15 == pos->used_wrap_counter) {
         event &= 0x7fff;
     } else {
@@ -293,7 +293,7 @@ void ring_packed_set_notification(VirtRing *ring, const VirtRingAreas *a,
             ring_release();
         }
     }
-    ring_store16(a->device + OFS_EVENT_FLAGS, flags);
+    ring_store16(ring_device_at(a, OFS_EVENT_FLAGS), flags);
     if (enable) {
         ring_full_fence();
     }

@@ -117,7 +117,7 @@ static inline void take_packed(VirtRing *ring, const VirtRingAreas *a,
     if (label) {
         ring->owed = true;
     } else if (a->event_idx && pos->notification) {
-        ring_store16(a->device + OFS_EVENT_DESC, at | wrap << 15);
+        ring_store16(ring_device_at(a, OFS_EVENT_DESC), at | wrap << 15);
         ring->owed = false;
     }
 }
@@ -135,7 +135,7 @@ take_chain(VirtRing *ring, const VirtRingAreas *a, const VirtRingMem *mem,
 
     while (likely(ndescs < a->num - pos->inuse)) {
         RingDesc desc = ring_desc_packed(
-            ring_load64(a->desc + DESC_SIZE * at), word);
+            ring_load64(ring_desc_at(a, DESC_SIZE * at)), word);
 
         if (desc.flags & DESC_F_INDIRECT) {
             if (!a->indirect || ndescs || (desc.flags & DESC_F_NEXT) ||
@@ -156,7 +156,7 @@ take_chain(VirtRing *ring, const VirtRingAreas *a, const VirtRingMem *mem,
             finish(ring, a, chain, segs, &c);
             return VRING_CHAIN;
         }
-        word = ring_load64(a->desc + DESC_SIZE * at + 8);
+        word = ring_load64(ring_desc_at(a, DESC_SIZE * at + 8));
     }
     return ring_fetch_any(ring, a, mem, chain, segs);
 }
@@ -197,7 +197,7 @@ VirtRingResult ring_quick_packed(VirtRing *ring, const VirtRingAreas *a,
                  pos->inuse >= a->num)) {
         return ring_fetch_any(ring, a, mem, chain, segs);
     }
-    word = ring_load64(a->desc + DESC_SIZE * at + 8);
+    word = ring_load64(ring_desc_at(a, DESC_SIZE * at + 8));
     if (!ring_packed_is_avail(word, wrap)) {
         return ring_fetch_any(ring, a, mem, chain, segs);
     }
@@ -208,7 +208,7 @@ VirtRingResult ring_quick_packed(VirtRing *ring, const VirtRingAreas *a,
                ? labelled_chain(ring, a, mem, chain, segs, word)
                : packed_chain(ring, a, mem, chain, segs, word);
     }
-    segs->addr[0] = ring_load64(a->desc + DESC_SIZE * at);
+    segs->addr[0] = ring_load64(ring_desc_at(a, DESC_SIZE * at));
     len = word;
     write = word & (uint64_t)DESC_F_WRITE << 48;
     host = find(&mem->direct, segs->addr[0], len);
@@ -233,7 +233,7 @@ static inline bool split_chain(const VirtRingAreas *a,
                                VirtRingSegs *segs, Count *c, uint16_t head)
 {
     for (unsigned i = head; likely(i < a->num);) {
-        const uint8_t *p = a->desc + DESC_SIZE * i;
+        const uint8_t *p = ring_desc_at(a, DESC_SIZE * i);
         RingDesc desc = ring_desc_split(ring_load64(p), ring_load64(p + 8));
 
         if (desc.flags & DESC_F_INDIRECT) {
@@ -261,7 +261,7 @@ VirtRingResult ring_quick_split(VirtRing *ring, const VirtRingAreas *a,
     Count c = { 0 };
 
     if (pos->shadow_avail_idx == idx) {
-        pos->shadow_avail_idx = ring_load16(a->driver + OFS_IDX);
+        pos->shadow_avail_idx = ring_load16(ring_driver_at(a, OFS_IDX));
     }
     if (unlikely(!mem->direct.size || pos->shadow_avail_idx == idx ||
                  (uint16_t)(pos->shadow_avail_idx - idx) > a->num ||

@@ -55,6 +55,10 @@
 
 #include <sys/uio.h>
 
+#ifdef VRING_PAGED
+#include "paged-names.h"
+#endif
+
 /* Most buffers of one chain, of either direction together */
 #define VRING_SEGMENTS_MAX 1024
 
@@ -93,6 +97,27 @@ typedef struct VirtRingPos {
 #define VRING_LABELS    1
 #define VRING_READS_ON  2
 
+#define VRING_PAGE_SHIFT 12
+/* Enough for 1024 entries, wherever they begin */
+#define VRING_PAGES_MAX 6
+
+/**
+ * VirtRingPages: an area of a ring, page by page
+ * @ofs: of its first byte in the first page
+ * @page: host memory
+ */
+typedef struct VirtRingPages {
+    unsigned ofs;
+    uint8_t *page[VRING_PAGES_MAX];
+} VirtRingPages;
+
+/** VirtRingAreaPages: all areas of a ring, page by page */
+typedef struct VirtRingAreaPages {
+    VirtRingPages desc;
+    VirtRingPages driver;
+    VirtRingPages device;
+} VirtRingAreaPages;
+
 /**
  * VirtRingAreas: where a ring is, and how it is to be read
  * @features: negotiated features that the following were made of
@@ -105,6 +130,8 @@ typedef struct VirtRingPos {
  * @labels: VRING_LABELS if batch labels were accepted, and VRING_READS_ON if
  *     the device takes what is available, and returns it, without waiting for
  *     anything but itself; 0 for split
+ * @pages: where the areas are if one of them is not one stretch of memory, else
+ *     NULL; only the paged core (areas.h) can read them then
  *
  * Given to each call, which keeps nothing of it.
  */
@@ -120,6 +147,7 @@ typedef struct VirtRingAreas {
     bool indirect;
     bool on_empty;
     uint8_t labels;
+    const VirtRingAreaPages *pages;
 } VirtRingAreas;
 
 /**

@@ -10,20 +10,15 @@
 #define AVAIL_F_NO_INTERRUPT    1
 #define USED_F_NO_NOTIFY        1
 
-static inline uint8_t *used_entry(const VirtRingAreas *a, uint16_t idx)
-{
-    return a->device + OFS_RING + 8 * ring_split_slot(a, idx);
-}
-
 /* See ring_split_avail_event() */
 static inline uint8_t *used_event(const VirtRingAreas *a)
 {
-    return a->driver + OFS_RING + 2 * a->num;
+    return ring_driver_at(a, OFS_RING + 2 * a->num);
 }
 
 static inline RingDesc read_desc(const VirtRingAreas *a, uint16_t i)
 {
-    const uint8_t *p = a->desc + DESC_SIZE * i;
+    const uint8_t *p = ring_desc_at(a, DESC_SIZE * i);
 
     return ring_desc_split(ring_load64(p), ring_load64(p + 8));
 }
@@ -34,7 +29,7 @@ static inline uint16_t heads(VirtRing *ring, const VirtRingAreas *a)
     VirtRingPos *pos = ring->pos;
 
     if (pos->shadow_avail_idx == pos->last_avail_idx) {
-        pos->shadow_avail_idx = ring_load16(a->driver + OFS_IDX);
+        pos->shadow_avail_idx = ring_load16(ring_driver_at(a, OFS_IDX));
     }
     return pos->shadow_avail_idx - pos->last_avail_idx;
 }
@@ -63,7 +58,7 @@ bool ring_split_empty(VirtRing *ring, const VirtRingAreas *a)
 
 bool ring_split_more(const VirtRingAreas *a, uint16_t shadow)
 {
-    return ring_load16(a->driver + OFS_IDX) != shadow;
+    return ring_load16(ring_driver_at(a, OFS_IDX)) != shadow;
 }
 
 /*
@@ -142,11 +137,14 @@ VirtRingResult ring_split_fetch(VirtRing *ring, const VirtRingAreas *a,
 void ring_split_write_used(VirtRing *ring, const VirtRingAreas *a,
                            uint16_t ahead, uint16_t id, uint32_t len)
 {
-    uint8_t *entry = used_entry(a, ring->pos->used_idx + ahead);
+    size_t ofs = OFS_RING +
+                 8 * ring_split_slot(a, ring->pos->used_idx + ahead);
+    /* 4-byte aligned only: the other half may be in the next page */
+    uint8_t *first = ring_device_at(a, ofs);
+    uint8_t *second = ring_device_at(a, ofs + 4);
 
-    /* 4-byte aligned only */
-    ring_store32(entry, id);
-    ring_store32(entry + 4, len);
+    ring_store32(first, id);
+    ring_store32(second, len);
 }
 
 void ring_split_publish(VirtRing *ring, const VirtRingAreas *a,
@@ -159,7 +157,7 @@ void ring_split_publish(VirtRing *ring, const VirtRingAreas *a,
     pos->inuse -= chains;
     /* Pairs with the driver's acquire of the index: entries before it */
     ring_release();
-    ring_store16(a->device + OFS_IDX, pos->used_idx);
+    ring_store16(ring_device_at(a, OFS_IDX), pos->used_idx);
     /* Further than half the range ahead, the comparison would turn round. */
     if (unlikely((int16_t)(pos->used_idx - pos->signalled_used) <
                  (uint16_t)(pos->used_idx - old))) {
@@ -178,7 +176,8 @@ bool ring_split_should_notify(VirtRing *ring, const VirtRingAreas *a)
         return true;
     }
     if (!a->event_idx) {
-        return !(ring_load16(a->driver + OFS_FLAGS) & AVAIL_F_NO_INTERRUPT);
+        return !(ring_load16(ring_driver_at(a, OFS_FLAGS)) &
+                 AVAIL_F_NO_INTERRUPT);
     }
     pos->signalled_used = new;
     pos->signalled_used_valid = true;
@@ -199,7 +198,8 @@ void ring_split_set_notification(VirtRing *ring, const VirtRingAreas *a,
                          ring->pos->shadow_avail_idx);
         }
     } else {
-        ring_store16(a->device + OFS_FLAGS, enable ? 0 : USED_F_NO_NOTIFY);
+        ring_store16(ring_device_at(a, OFS_FLAGS),
+                     enable ? 0 : USED_F_NO_NOTIFY);
     }
     if (enable) {
         ring_full_fence();

@@ -24,13 +24,13 @@ static inline uint16_t ring_split_slot(const VirtRingAreas *a, uint16_t idx)
 static inline uint8_t *ring_split_avail_entry(const VirtRingAreas *a,
                                               uint16_t idx)
 {
-    return a->driver + OFS_RING + 2 * ring_split_slot(a, idx);
+    return ring_driver_at(a, OFS_RING + 2 * ring_split_slot(a, idx));
 }
 
 /* Event fields stand after the other side's ring (2.7.6, 2.7.8). */
 static inline uint8_t *ring_split_avail_event(const VirtRingAreas *a)
 {
-    return a->device + OFS_RING + 8 * a->num;
+    return ring_device_at(a, OFS_RING + 8 * a->num);
 }
 
 VirtRingResult ring_split_fetch(VirtRing *ring, const VirtRingAreas *a,

@@ -24,6 +24,7 @@ struct VirtRingWindows {
     bool changed;
     unsigned translated;        /* sections behind an IOMMU */
     unsigned users;
+    NotifierList watchers;
     VirtRingTable *table;       /* RCU */
     QLIST_ENTRY(VirtRingWindows) next;
 };
@@ -107,6 +108,11 @@ const VirtRingWindow *vring_window_find(const VirtRingTable *table,
     return NULL;
 }
 
+void vring_windows_watch(VirtRingWindows *windows, Notifier *notifier)
+{
+    notifier_list_add(&windows->watchers, notifier);
+}
+
 VirtRingTable *vring_windows_table(VirtRingWindows *windows)
 {
     return qatomic_rcu_read(&windows->table);
@@ -140,6 +146,7 @@ static void publish(VirtRingWindows *windows)
         table->logged |= table->window[i].mr->dirty_log_mask != 0;
     }
     qatomic_rcu_set(&windows->table, table);
+    notifier_list_notify(&windows->watchers, windows);
     if (old) {
         call_rcu(old, table_retire, rcu);
     }
@@ -231,6 +238,7 @@ VirtRingWindows *vring_windows_get(AddressSpace *as)
     windows = g_new0(VirtRingWindows, 1);
     windows->as = as;
     windows->users = 1;
+    notifier_list_init(&windows->watchers);
     windows->sections = g_array_new(false, false, sizeof(VirtRingWindow));
     windows->listener = (MemoryListener) {
         .name = "virtio-ring-windows",

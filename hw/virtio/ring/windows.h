@@ -21,6 +21,7 @@
 
 #include "exec/hwaddr.h"
 #include "exec/memory.h"
+#include "qemu/notify.h"
 #include "qemu/queue.h"
 #include "qemu/thread.h"
 
@@ -78,6 +79,14 @@ typedef struct VirtRingWindows VirtRingWindows;
  */
 VirtRingWindows *vring_windows_get(AddressSpace *as);
 void vring_windows_put(VirtRingWindows *windows);
+
+/**
+ * vring_windows_watch: be told of each new table
+ *
+ * @notifier is called when the new one can be read and the memory of the old
+ * one is still there. notifier_remove() ends it. Context: BQL held.
+ */
+void vring_windows_watch(VirtRingWindows *windows, Notifier *notifier);
 
 /**
  * vring_windows_table: the current table

@@ -26,6 +26,7 @@
 #define VTD_PTE_LARGE       (1ull << 7)
 #define VTD_PTE_ADDR        0x000ffffffffff000ull
 #define VTD_AM_LARGE        9
+#define VTD_QUEUE_ENTRIES   256
 
 struct QIommu {
     QIommuKind kind;
@@ -35,17 +36,22 @@ struct QIommu {
     GHashTable *pages;      /* IOVA page number -> guest page number */
 
     uint64_t root;          /* VT-d: top of the page table */
+    uint64_t queue;         /* VT-d: invalidation queue, or 0 */
+    uint64_t status;        /* VT-d: where wait descriptors write */
+    uint32_t submitted;     /* VT-d: wait descriptors; descriptors are twice */
 
     QVirtioPCIDevice *dev;  /* virtio-iommu */
     QVirtQueue *requests, *events;
     uint64_t event_buf[4];
+    uint64_t out, in;       /* of the request that was started */
+    uint8_t answer;
 };
 
 const char *qiommu_options(QIommuKind kind)
 {
     return kind == QIOMMU_VTD ?
-           "-machine q35 -device intel-iommu " :
-           "-machine q35 -device virtio-iommu-pci,addr=03.0 ";
+           "-machine q35 -device intel-iommu,id=iommu0 " :
+           "-machine q35 -device virtio-iommu-pci,id=iommu0,addr=03.0 ";
 }
 
 static uint64_t zeroed_page(QIommu *iommu)
@@ -82,12 +88,65 @@ static void vtd_command(QIommu *iommu, uint32_t bit)
                     bit);
 }
 
-static void vtd_invalidate(QIommu *iommu, uint64_t command, uint64_t address)
+/* An invalidation and a wait descriptor, which writes how many there were */
+static void vtd_enqueue(QIommu *iommu, uint64_t command, uint64_t address)
 {
+    unsigned slot = iommu->submitted++ * 2 % VTD_QUEUE_ENTRIES;
+    uint64_t at = iommu->queue + slot * 16;
+    uint64_t granularity = command == VTD_TLB_PSI_FLUSH ?
+                           VTD_INV_DESC_IOTLB_PAGE : VTD_INV_DESC_IOTLB_DOMAIN;
+
+    qtest_writeq(iommu->qts, at, VTD_INV_DESC_IOTLB | granularity |
+                                 DOMAIN_ID << 16);
+    qtest_writeq(iommu->qts, at + 8, address);
+    qtest_writeq(iommu->qts, at + 16, VTD_INV_DESC_WAIT |
+                 VTD_INV_DESC_WAIT_SW | (uint64_t)iommu->submitted << 32);
+    qtest_writeq(iommu->qts, at + 24, iommu->status);
+    qtest_writeq(iommu->qts, vtd_reg(DMAR_IQT_REG),
+                 (slot + 2) % VTD_QUEUE_ENTRIES << 4);
+}
+
+static void vtd_invalidate_start(QIommu *iommu, uint64_t command,
+                                 uint64_t address)
+{
+    if (iommu->queue) {
+        vtd_enqueue(iommu, command, address);
+        return;
+    }
     qtest_writeq(iommu->qts, vtd_reg(DMAR_IVA_REG), address);
     qtest_writeq(iommu->qts, vtd_reg(DMAR_IOTLB_REG),
                  VTD_TLB_IVT | command | (uint64_t)DOMAIN_ID << 32);
-    vtd_wait_clear(iommu, DMAR_IOTLB_REG, VTD_TLB_IVT);
+}
+
+static bool vtd_answered(QIommu *iommu)
+{
+    bool passed;
+
+    if (!iommu->queue) {
+        return !(qtest_readq(iommu->qts, vtd_reg(DMAR_IOTLB_REG)) &
+                 VTD_TLB_IVT);
+    }
+    passed = qtest_readq(iommu->qts, vtd_reg(DMAR_IQH_REG)) ==
+             qtest_readq(iommu->qts, vtd_reg(DMAR_IQT_REG));
+    /* Having passed a wait descriptor, the queue has written for it. */
+    g_assert_true(!passed ||
+                  qtest_readl(iommu->qts, iommu->status) == iommu->submitted);
+    return passed;
+}
+
+static void wait_answered(QIommu *iommu)
+{
+    gint64 start = g_get_monotonic_time();
+
+    while (!qiommu_answered(iommu)) {
+        g_assert_cmpint(g_get_monotonic_time() - start, <, TIMEOUT_US);
+    }
+}
+
+static void vtd_invalidate(QIommu *iommu, uint64_t command, uint64_t address)
+{
+    vtd_invalidate_start(iommu, command, address);
+    wait_answered(iommu);
 }
 
 static void vtd_start(QIommu *iommu)
@@ -184,105 +243,7 @@ static bool vtd_take_fault(QIommu *iommu, QIommuFault *fault)
     return true;
 }
 
-/* virtio-iommu */
-
-static uint32_t viommu_simple(QIommu *iommu, const void *req, size_t len)
-{
-    struct virtio_iommu_req_tail tail = { .status = 0xff };
-
-    g_assert_cmpuint(qiommu_request(iommu, req, len, &tail, sizeof(tail)), ==,
-                     sizeof(tail));
-    return tail.status;
-}
-
-static void viommu_start(QIommu *iommu, QOSState *qs)
-{
-    QPCIAddress at = { .devfn = QPCI_DEVFN(VIOMMU_SLOT, 0) };
-    struct virtio_iommu_req_attach req = {
-        .head.type = VIRTIO_IOMMU_T_ATTACH,
-        .domain = cpu_to_le32(DOMAIN_ID),
-        .endpoint = cpu_to_le32(iommu->devfn),
-    };
-    QVirtioDevice *vdev;
-
-    iommu->dev = virtio_pci_new(qs->pcibus, &at);
-    g_assert_nonnull(iommu->dev);
-    vdev = &iommu->dev->vdev;
-    qvirtio_pci_device_enable(iommu->dev);
-    qvirtio_start_device(vdev);
-    /* With event indices libqos notifies once per buffer in a row only. */
-    qvirtio_set_features(vdev, qvirtio_get_features(vdev) &
-                               ~(QVIRTIO_F_BAD_FEATURE |
-                                 1ull << VIRTIO_RING_F_EVENT_IDX));
-    iommu->requests = qvirtqueue_setup(vdev, iommu->alloc, 0);
-    iommu->events = qvirtqueue_setup(vdev, iommu->alloc, 1);
-    qvirtio_set_driver_ok(vdev);
-
-    for (unsigned i = 0; i < ARRAY_SIZE(iommu->event_buf); i++) {
-        uint32_t size = sizeof(struct virtio_iommu_fault), token;
-
-        iommu->event_buf[i] = guest_alloc(iommu->alloc, size);
-        token = qvirtqueue_add(iommu->qts, iommu->events, iommu->event_buf[i],
-                               size, true, false);
-        g_assert_cmpuint(token, ==, i);
-        qvirtqueue_kick(iommu->qts, vdev, iommu->events, token);
-    }
-    g_assert_cmpuint(viommu_simple(iommu, &req, offsetof(typeof(req), tail)),
-                     ==, VIRTIO_IOMMU_S_OK);
-}
-
-static void viommu_map(QIommu *iommu, uint64_t iova, uint64_t pa,
-                       uint64_t size, unsigned rights)
-{
-    struct virtio_iommu_req_map req = {
-        .head.type = VIRTIO_IOMMU_T_MAP,
-        .domain = cpu_to_le32(DOMAIN_ID),
-        .virt_start = cpu_to_le64(iova),
-        .virt_end = cpu_to_le64(iova + size - 1),
-        .phys_start = cpu_to_le64(pa),
-        .flags = cpu_to_le32((rights & QIOMMU_READ ?
-                              VIRTIO_IOMMU_MAP_F_READ : 0) |
-                             (rights & QIOMMU_WRITE ?
-                              VIRTIO_IOMMU_MAP_F_WRITE : 0)),
-    };
-
-    g_assert_cmpuint(viommu_simple(iommu, &req, offsetof(typeof(req), tail)),
-                     ==, VIRTIO_IOMMU_S_OK);
-}
-
-static void viommu_unmap(QIommu *iommu, uint64_t iova, uint64_t size)
-{
-    struct virtio_iommu_req_unmap req = {
-        .head.type = VIRTIO_IOMMU_T_UNMAP,
-        .domain = cpu_to_le32(DOMAIN_ID),
-        .virt_start = cpu_to_le64(iova),
-        .virt_end = cpu_to_le64(iova + size - 1),
-    };
-
-    g_assert_cmpuint(viommu_simple(iommu, &req, offsetof(typeof(req), tail)),
-                     ==, VIRTIO_IOMMU_S_OK);
-}
-
-static bool viommu_take_fault(QIommu *iommu, QIommuFault *fault)
-{
-    struct virtio_iommu_fault event;
-    uint32_t token, len, flags;
-
-    if (!qvirtqueue_get_buf(iommu->qts, iommu->events, &token, &len)) {
-        return false;
-    }
-    g_assert_cmpuint(token, <, ARRAY_SIZE(iommu->event_buf));
-    g_assert_cmpuint(len, ==, sizeof(event));
-    qtest_memread(iommu->qts, iommu->event_buf[token], &event, sizeof(event));
-    g_assert_cmphex(le32_to_cpu(event.endpoint), ==, iommu->devfn);
-    flags = le32_to_cpu(event.flags);
-    *fault = (QIommuFault) {
-        .iova = le64_to_cpu(event.address),
-        .read = flags & VIRTIO_IOMMU_FAULT_F_READ,
-        .write = flags & VIRTIO_IOMMU_FAULT_F_WRITE,
-    };
-    return true;
-}
+#include "qiommu-virtio.c.inc"
 
 uint32_t qiommu_request(QIommu *iommu, const void *req, size_t req_len,
                         void *reply, size_t reply_len)
@@ -307,6 +268,48 @@ uint32_t qiommu_request(QIommu *iommu, const void *req, size_t req_len,
     guest_free(iommu->alloc, out);
     guest_free(iommu->alloc, in);
     return len;
+}
+
+void qiommu_request_start(QIommu *iommu, const void *req, size_t req_len)
+{
+    size_t tail = sizeof(struct virtio_iommu_req_tail);
+    uint32_t token;
+
+    g_assert_cmphex(iommu->out, ==, 0);
+    iommu->out = guest_alloc(iommu->alloc, req_len);
+    iommu->in = guest_alloc(iommu->alloc, tail);
+    qtest_memwrite(iommu->qts, iommu->out, req, req_len);
+    qtest_memset(iommu->qts, iommu->in, 0xff, tail);
+    token = qvirtqueue_add(iommu->qts, iommu->requests, iommu->out, req_len,
+                           false, true);
+    qvirtqueue_add(iommu->qts, iommu->requests, iommu->in, tail, true, false);
+    qvirtqueue_kick(iommu->qts, &iommu->dev->vdev, iommu->requests, token);
+}
+
+static bool viommu_answered(QIommu *iommu)
+{
+    uint8_t before = qtest_readb(iommu->qts, iommu->in);
+    uint32_t len;
+
+    g_assert_cmphex(iommu->out, !=, 0);
+    if (!qvirtqueue_get_buf(iommu->qts, iommu->requests, NULL, &len)) {
+        /* One step of the main loop writes both. */
+        g_assert_cmphex(before, ==, 0xff);
+        return false;
+    }
+    g_assert_cmpuint(len, ==, sizeof(struct virtio_iommu_req_tail));
+    iommu->answer = qtest_readb(iommu->qts, iommu->in);
+    iommu->requests->free_head = 0;
+    iommu->requests->num_free = iommu->requests->size;
+    guest_free(iommu->alloc, iommu->out);
+    guest_free(iommu->alloc, iommu->in);
+    iommu->out = 0;
+    return true;
+}
+
+uint8_t qiommu_status(const QIommu *iommu)
+{
+    return iommu->answer;
 }
 
 QVirtioPCIDevice *qiommu_device(QIommu *iommu)
@@ -374,6 +377,45 @@ void qiommu_unmap(QIommu *iommu, uint64_t iova, uint64_t size)
         g_hash_table_remove(iommu->pages,
                             (gpointer)((iova + at) / QIOMMU_PAGE));
     }
+}
+
+void qiommu_use_queue(QIommu *iommu)
+{
+    if (iommu->kind == QIOMMU_VTD) {
+        iommu->status = zeroed_page(iommu);
+        qtest_writeq(iommu->qts, vtd_reg(DMAR_IQT_REG), 0);
+        iommu->queue = zeroed_page(iommu);
+        qtest_writeq(iommu->qts, vtd_reg(DMAR_IQA_REG), iommu->queue);
+        vtd_command(iommu, VTD_GCMD_QIE);
+    }
+}
+
+void qiommu_unmap_start(QIommu *iommu, uint64_t iova)
+{
+    if (iommu->kind == QIOMMU_VTD) {
+        qtest_writeq(iommu->qts, vtd_entry(iommu, iova, 0), 0);
+        vtd_invalidate_start(iommu, VTD_TLB_PSI_FLUSH, iova);
+    } else {
+        viommu_unmap_start(iommu, iova, QIOMMU_PAGE);
+    }
+    g_hash_table_remove(iommu->pages, (gpointer)(iova / QIOMMU_PAGE));
+}
+
+void qiommu_flush_start(QIommu *iommu)
+{
+    g_assert_cmpint(iommu->kind, ==, QIOMMU_VTD);
+    vtd_invalidate_start(iommu, VTD_TLB_DSI_FLUSH, 0);
+}
+
+bool qiommu_answered(QIommu *iommu)
+{
+    return iommu->kind == QIOMMU_VTD ? vtd_answered(iommu) :
+                                       viommu_answered(iommu);
+}
+
+void qiommu_moved(QIommu *iommu, QTestState *qts)
+{
+    iommu->qts = qts;
 }
 
 void qiommu_map_scattered(QIommu *iommu, uint64_t iova, uint64_t size)

@@ -36,7 +36,7 @@ typedef struct QIommuFault {
 
 typedef struct QIommu QIommu;
 
-/** Machine and IOMMU for the command line; devices come behind it */
+/** Machine and IOMMU, "iommu0", for the command line; devices come behind it */
 const char *qiommu_options(QIommuKind kind);
 
 /**
@@ -63,6 +63,32 @@ void qiommu_map(QIommu *iommu, uint64_t iova, uint64_t pa, uint64_t size,
 /** Take away exactly what one qiommu_map() gave; done when it returns */
 void qiommu_unmap(QIommu *iommu, uint64_t iova, uint64_t size);
 
+/**
+ * qiommu_use_queue: VT-d's invalidations go through its queue from now on
+ *
+ * Without, they go through registers. Behind virtio-iommu it does nothing.
+ */
+void qiommu_use_queue(QIommu *iommu);
+
+/**
+ * qiommu_unmap_start: qiommu_unmap() of one page, without waiting
+ *
+ * One at a time; nothing else is asked of the IOMMU until it is answered.
+ */
+void qiommu_unmap_start(QIommu *iommu, uint64_t iova);
+
+/**
+ * qiommu_flush_start: VT-d: invalidate all of the device's domain, without
+ * waiting and without a change of what is mapped
+ */
+void qiommu_flush_start(QIommu *iommu);
+
+/** Whether what was started was answered; must be asked until it is */
+bool qiommu_answered(QIommu *iommu);
+
+/** The machine was migrated to @qts; for qiommu_answered() only */
+void qiommu_moved(QIommu *iommu, QTestState *qts);
+
 /** Allocate @size bytes in scattered pages and map them at @iova */
 void qiommu_map_scattered(QIommu *iommu, uint64_t iova, uint64_t size);
 
@@ -86,6 +112,16 @@ bool qiommu_take_fault(QIommu *iommu, QIommuFault *fault);
  */
 uint32_t qiommu_request(QIommu *iommu, const void *req, size_t req_len,
                         void *reply, size_t reply_len);
+
+/**
+ * qiommu_request_start: a request that is answered with a tail, not waited for
+ *
+ * qiommu_answered() says when it was.
+ */
+void qiommu_request_start(QIommu *iommu, const void *req, size_t req_len);
+
+/** The status that the last request of qiommu_request_start() was given */
+uint8_t qiommu_status(const QIommu *iommu);
 
 /** The device that serves the requests of a virtio-iommu */
 QVirtioPCIDevice *qiommu_device(QIommu *iommu);

@@ -55,6 +55,9 @@ static const char *const descriptions[][2] = {
     { "x-batch-labels", "Offer labels on packed queues (experiment beyond the "
                         "standard)" },
     { "x-disable-pcie", "Be a plain PCI device even behind PCIe" },
+    { "x-iotlb", "Remember the IOMMU's translations; off asks for each "
+                 "access" },
+    { "x-iotlb-entries", "Most translations to remember" },
     { "x-ignore-backend-features", "Offer features the backend lacks" },
     { "x-pcie-deverr-init", "Set up the PCIe error reporting control" },
     { "x-pcie-flr-init", "Offer PCIe function level reset" },

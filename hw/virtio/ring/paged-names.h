@@ -1,0 +1,50 @@
+/*
+ * The paged core's functions (areas.h) have names of their own
+ *
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ */
+
+#ifndef HW_VIRTIO_RING_PAGED_NAMES_H
+#define HW_VIRTIO_RING_PAGED_NAMES_H
+
+#define vring_avail_bytes vring_paged_avail_bytes
+#define vring_empty vring_paged_empty
+#define vring_fetch vring_paged_fetch
+#define vring_fill vring_paged_fill
+#define vring_finished vring_paged_finished
+#define vring_flush vring_paged_flush
+#define vring_more vring_paged_more
+#define vring_recover vring_paged_recover
+#define vring_set_notification vring_paged_set_notification
+#define vring_should_notify vring_paged_should_notify
+#define vring_skip vring_paged_skip
+#define vring_unfetch vring_paged_unfetch
+#define ring_add_buffer paged_ring_add_buffer
+#define ring_add_table paged_ring_add_table
+#define ring_fetch_any paged_ring_fetch_any
+#define ring_packed_ask paged_ring_packed_ask
+#define ring_packed_avail_bytes paged_ring_packed_avail_bytes
+#define ring_packed_empty paged_ring_packed_empty
+#define ring_packed_fetch paged_ring_packed_fetch
+#define ring_packed_flush paged_ring_packed_flush
+#define ring_packed_more paged_ring_packed_more
+#define ring_packed_publish paged_ring_packed_publish
+#define ring_packed_recover paged_ring_packed_recover
+#define ring_packed_set_notification paged_ring_packed_set_notification
+#define ring_packed_should_notify paged_ring_packed_should_notify
+#define ring_packed_unfetch paged_ring_packed_unfetch
+#define ring_packed_write_more paged_ring_packed_write_more
+#define ring_packed_write_used paged_ring_packed_write_used
+#define ring_quick_packed paged_ring_quick_packed
+#define ring_quick_split paged_ring_quick_split
+#define ring_split_avail_bytes paged_ring_split_avail_bytes
+#define ring_split_empty paged_ring_split_empty
+#define ring_split_fetch paged_ring_split_fetch
+#define ring_split_more paged_ring_split_more
+#define ring_split_publish paged_ring_split_publish
+#define ring_split_recover paged_ring_split_recover
+#define ring_split_set_notification paged_ring_split_set_notification
+#define ring_split_should_notify paged_ring_split_should_notify
+#define ring_split_write_used paged_ring_split_write_used
+
+#endif
