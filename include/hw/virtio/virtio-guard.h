@@ -46,7 +46,7 @@ static inline void virtio_guard_restore(VirtIODevice *vdev, bool before)
  * virtio_guard_notify - tell the transport to interrupt by @vector
  *
  * An interrupt may be a write to anything but the device's own registers. It
- * may even unplug the device, whose memory stays until it was made.
+ * may even unplug the device, which is therefore held until it has been made.
  * Context: BQL held.
  */
 static inline void virtio_guard_notify(VirtIODevice *vdev, uint16_t vector)
