@@ -18,7 +18,7 @@
 /**
  * AioPassWork: something to do once
  * @fn: does it; may defer this or other work again
- * @next: work deferred before it; private
+ * @next: work deferred after it; private
  *
  * Embedded in what it is about, which must live until @fn was called.
  */

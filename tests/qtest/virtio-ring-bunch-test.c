@@ -16,6 +16,8 @@
 #include "libqos/virtio-packed.h"
 #include "standard-headers/linux/virtio_blk.h"
 #include "standard-headers/linux/virtio_config.h"
+#include "standard-headers/linux/virtio_pci.h"
+#include "hw/pci/pci_regs.h"
 
 #define SLOT        4
 #define BUNCH       8                   /* RING_PASS_MAX */
@@ -283,6 +285,41 @@ static void test_reset(const void *props)
 }
 
 /*
+ * The interrupt is a write to the disk's own status register: a reset in the
+ * middle of, or after, the bunch that it tells of.
+ */
+static void test_interrupt_resets(const void *props)
+{
+    Disk d = disk_start(props);
+    QPCIDevice *dev = d.pci->pdev;
+    uint64_t common = d.pci->common_cfg_offset;
+    uint64_t status = d.pci->bar.addr + common + VIRTIO_PCI_COMMON_STATUS;
+
+    qpci_msix_enable(dev);
+    for (unsigned i = 0; i < ROUNDS; i++) {
+        uint64_t entry = dev->msix_table_off;
+
+        qpci_io_writel(dev, dev->msix_table_bar,
+                       entry + PCI_MSIX_ENTRY_LOWER_ADDR, status);
+        qpci_io_writel(dev, dev->msix_table_bar,
+                       entry + PCI_MSIX_ENTRY_UPPER_ADDR, status >> 32);
+        qpci_io_writel(dev, dev->msix_table_bar, entry + PCI_MSIX_ENTRY_DATA,
+                       0);
+        qpci_io_writel(dev, dev->msix_table_bar,
+                       entry + PCI_MSIX_ENTRY_VECTOR_CTRL, 0);
+        qpci_io_writew(dev, d.pci->bar, common + VIRTIO_PCI_COMMON_Q_MSIX, 0);
+        submit(&d, i + 1);
+        qtest_qmp_assert_success(d.qts, "{ 'execute': 'query-status' }");
+        qvirtqueue_cleanup(d.vdev->bus, d.vq, &d.qs->alloc);
+        restart(&d);
+        submit(&d, 2);
+        take(&d, 2);
+    }
+    qpci_msix_disable(dev);
+    disk_stop(&d);
+}
+
+/*
  * Beside a busy disk an idle one of the same thread is looked at less often,
  * and its driver has been told not to kick: util/aio-rest.c.inc
  */
@@ -344,6 +381,7 @@ int main(int argc, char **argv)
     } tests[] = {
         { "together", test_together }, { "stop", test_stop },
         { "reset", test_reset },
+        { "interrupt-resets", test_interrupt_resets },
     };
 
     g_test_init(&argc, &argv, NULL);

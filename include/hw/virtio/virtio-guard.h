@@ -14,6 +14,7 @@
 #define HW_VIRTIO_VIRTIO_GUARD_H
 
 #include "hw/virtio/virtio.h"
+#include "hw/virtio/virtio-bus.h"
 
 static inline MemReentrancyGuard *virtio_guard(VirtIODevice *vdev)
 {
@@ -39,6 +40,25 @@ static inline bool virtio_guard_engage(VirtIODevice *vdev)
 static inline void virtio_guard_restore(VirtIODevice *vdev, bool before)
 {
     virtio_guard(vdev)->engaged_in_io = before;
+}
+
+/**
+ * virtio_guard_notify - tell the transport to interrupt by @vector
+ *
+ * An interrupt may be a write to anything but the device's own registers. It
+ * may even unplug the device, which is therefore held until it has been made.
+ * Context: BQL held.
+ */
+static inline void virtio_guard_notify(VirtIODevice *vdev, uint16_t vector)
+{
+    BusState *bus = qdev_get_parent_bus(DEVICE(vdev));
+    DeviceState *proxy = bus->parent;
+    bool before = virtio_guard_engage(vdev);
+
+    object_ref(proxy);
+    VIRTIO_BUS_GET_CLASS(bus)->notify(proxy, vector);
+    proxy->mem_reentrancy_guard.engaged_in_io = before;
+    object_unref(proxy);
 }
 
 #endif
