@@ -193,6 +193,43 @@ static void invalidate_always(FakeIommu *iommu)
     iotlb_invalidate(iommu->iotlb, AT, AT);
 }
 
+static void invalidate_others(FakeIommu *iommu)
+{
+    for (unsigned i = 0; i < 255; i++) {
+        iotlb_invalidate(iommu->iotlb, AT + FAKE_PAGE, UINT64_MAX);
+    }
+}
+
+static void invalidate_many_others(FakeIommu *iommu)
+{
+    invalidate_others(iommu);
+    iotlb_invalidate(iommu->iotlb, AT + FAKE_PAGE, UINT64_MAX);
+}
+
+/* Of others, one that hundreds overtake is asked for again. */
+static void fill_outlasts_unmaps_of_others(void)
+{
+    IotlbSpan span;
+    Rig rig;
+
+    rig_new(&rig, 64);
+    fake_map(rig.iommu, AT, 1, 1, IOTLB_READ);
+    for (unsigned i = 0; i < 300; i++) {
+        iotlb_flush(rig.iommu->iotlb);
+    }
+    rig.iommu->translating = invalidate_others;
+    expect(&rig, AT, IOTLB_READ, 1);
+    g_assert_cmpuint(rig.iommu->translations, ==, 1);
+    expect(&rig, AT, IOTLB_READ, 1);
+    g_assert_cmpuint(rig.iommu->translations, ==, 1);
+    g_assert_cmpuint(iotlb_stats(rig.iommu->iotlb).drops, ==, 0);
+
+    iotlb_flush(rig.iommu->iotlb);
+    rig.iommu->translating = invalidate_many_others;
+    g_assert_cmpint(get(&rig, AT, IOTLB_READ, &span), ==, IOTLB_MISS);
+    rig_free(&rig);
+}
+
 /* A translation that an unmap overtakes is asked for again. */
 static void overtaken_fill_is_dropped(void)
 {
@@ -209,7 +246,7 @@ static void overtaken_fill_is_dropped(void)
     /* Without end, it is given up. */
     iotlb_flush(rig.iommu->iotlb);
     rig.iommu->translating = invalidate_always;
-    g_assert_cmpint(get(&rig, AT, IOTLB_READ, &span), ==, IOTLB_SLOW);
+    g_assert_cmpint(get(&rig, AT, IOTLB_READ, &span), ==, IOTLB_MISS);
     rig.iommu->translating = NULL;
     expect(&rig, AT, IOTLB_READ, 9);
     rig_free(&rig);
@@ -353,6 +390,7 @@ static void watch_ends_with_its_range(void)
     rig_new(&rig, 64);
     g_assert_false(iotlb_watched(&rig.reader));
     generation = iotlb_generation(rig.iommu->iotlb);
+    iotlb_invalidate(rig.iommu->iotlb, AT - FAKE_PAGE, AT - 1);
     g_assert_true(watch(&rig, AT, generation));
     iotlb_invalidate(rig.iommu->iotlb, AT - FAKE_PAGE, AT - 1);
     iotlb_invalidate(rig.iommu->iotlb, AT + 2 * FAKE_PAGE, UINT64_MAX);
@@ -400,6 +438,8 @@ int main(int argc, char **argv)
                     invalidation_is_by_range);
     g_test_add_func("/iotlb/overtaken-fill-is-dropped",
                     overtaken_fill_is_dropped);
+    g_test_add_func("/iotlb/fill-outlasts-unmaps-of-others",
+                    fill_outlasts_unmaps_of_others);
     g_test_add_func("/iotlb/miss-changes-epoch", miss_changes_epoch);
     g_test_add_func("/iotlb/entries-are-bounded", entries_are_bounded);
     g_test_add_func("/iotlb/block-mask", block_mask);

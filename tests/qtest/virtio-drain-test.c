@@ -17,6 +17,7 @@
 #include "libqos/virtio-packed-disk.h"
 #include "hw/i386/intel_iommu_internal.h"
 #include "qobject/qdict.h"
+#include "hw/pci/pci_regs.h"
 #include "standard-headers/linux/virtio_blk.h"
 #include "standard-headers/linux/virtio_config.h"
 #include "standard-headers/linux/virtio_iommu.h"
@@ -145,6 +146,31 @@ static void test_device_reset(const void *opaque)
     expect_answer(&rig);
     g_assert_cmpuint(in_flight(&rig), ==, 0);
     rig_stop(&rig);
+}
+
+/*
+ * A device whose bus master bit is cleared, which a process may do, goes on
+ * with what it has taken: with an ioeventfd QEMU waits for the disk when it
+ * takes that away, without one nobody does.
+ */
+static void test_bus_master(const void *opaque)
+{
+    uint16_t command;
+    Rig rig;
+
+    rig_boot(&rig, opaque);
+    hold_read(&rig);
+    command = qpci_config_readw(rig.pci->pdev, PCI_COMMAND);
+    g_assert_cmphex(command & PCI_COMMAND_MASTER, ==, PCI_COMMAND_MASTER);
+    qpci_config_writew(rig.pci->pdev, PCI_COMMAND,
+                       command & ~PCI_COMMAND_MASTER);
+    qiommu_unmap_start(rig.iommu, AREA);
+    expect_kept_back(&rig);
+    qpci_config_writew(rig.pci->pdev, PCI_COMMAND, command);
+    expect_kept_back(&rig);
+    release_read(&rig);
+    expect_answer(&rig);
+    rig_drop(&rig);
 }
 
 /* A reset of the queue does not end them. */
@@ -461,6 +487,9 @@ static void add_once(Ask ask)
 
     add("unrelated", test_unrelated, opt);
     add("queue-reset", test_queue_reset, opt);
+    opt.no_ioeventfd = true;
+    add("bus-master", test_bus_master, opt);
+    opt.no_ioeventfd = false;
     if (ask == ASK_VIRTIO) {
         add("detach", test_detach, opt);
         add("attach", test_attach_other, opt);

@@ -13,6 +13,7 @@
 #include "hw/core/qdev-prop-internal.h"
 #include "hw/virtio/virtio.h"
 #include "in-flight.h"
+#include "standard-headers/linux/virtio_ids.h"
 #include "trace.h"
 
 /*
@@ -24,7 +25,6 @@
 
 /**
  * VirtIOIommuNotifier: an IOMMU region through which the device reaches memory
- * @sections: of the region in the device's view
  * @others: notifiers that tell the ledger, so that @n need not
  * @on: @n is registered
  */
@@ -32,7 +32,6 @@ typedef struct VirtIOIommuNotifier {
     IOMMUNotifier n;
     VirtIODevice *vdev;
     IOMMUMemoryRegion *mr;
-    unsigned sections;
     unsigned others;
     bool on;
     QLIST_ENTRY(VirtIOIommuNotifier) next;
@@ -146,10 +145,10 @@ static void notifier_update(VirtIOIommuNotifier *notifier)
     MemoryRegion *mr = MEMORY_REGION(notifier->mr);
     Error *err = NULL;
 
-    if (notifier->on && (notifier->others || !notifier->sections)) {
+    if (notifier->on && notifier->others) {
         notifier->on = false;
         memory_region_unregister_iommu_notifier(mr, &notifier->n);
-    } else if (!notifier->on && !notifier->others && notifier->sections) {
+    } else if (!notifier->on && !notifier->others) {
         notifier->on = !memory_region_register_iommu_notifier(
             mr, &notifier->n, &err);
         if (err) {
@@ -157,6 +156,18 @@ static void notifier_update(VirtIOIommuNotifier *notifier)
                              "flight: ", notifier->vdev->name);
         }
     }
+}
+
+static void notifier_free(VirtIOIommuNotifier *notifier)
+{
+    MemoryRegion *mr = MEMORY_REGION(notifier->mr);
+
+    if (notifier->on) {
+        memory_region_unregister_iommu_notifier(mr, &notifier->n);
+    }
+    QLIST_REMOVE(notifier, next);
+    memory_region_unref(mr);
+    g_free(notifier);
 }
 
 void virtio_in_flight_told(VirtIODevice *vdev, IOMMUMemoryRegion *mr,
@@ -184,40 +195,34 @@ static void region_add(MemoryListener *listener, MemoryRegionSection *section)
     if (!mr) {
         return;
     }
-    notifier = notifier_find(vdev->in_flight, mr);
-    if (notifier) {
-        notifier->sections++;
+    vdev->in_flight->changed = mr;
+    if (notifier_find(vdev->in_flight, mr)) {
         return;
     }
     notifier = g_new(VirtIOIommuNotifier, 1);
     *notifier = (VirtIOIommuNotifier) {
         .vdev = vdev,
         .mr = mr,
-        .sections = 1,
     };
     memory_region_ref(section->mr);
     iommu_notifier_init(&notifier->n, notified, IOMMU_NOTIFIER_UNMAP, 0,
                         HWADDR_MAX, 0);
     QLIST_INSERT_HEAD(&vdev->in_flight->notifiers, notifier, next);
     notifier_update(notifier);
-    vdev->in_flight->changed = mr;
 }
 
 static void region_del(MemoryListener *listener, MemoryRegionSection *section)
 {
     VirtIODevice *vdev = container_of(listener, VirtIODevice, listener);
     IOMMUMemoryRegion *mr = memory_region_get_iommu(section->mr);
-    VirtIOIommuNotifier *notifier;
 
-    notifier = mr ? notifier_find(vdev->in_flight, mr) : NULL;
-    if (!notifier || --notifier->sections) {
-        return;
+    /*
+     * The notifier stays: requests that were taken before the driver cleared
+     * the bus master bit, which a process may do, are in flight still.
+     */
+    if (mr) {
+        vdev->in_flight->changed = mr;
     }
-    notifier_update(notifier);
-    QLIST_REMOVE(notifier, next);
-    memory_region_unref(section->mr);
-    g_free(notifier);
-    vdev->in_flight->changed = mr;
 }
 
 /*
@@ -266,6 +271,7 @@ void virtio_in_flight_start(VirtIODevice *vdev)
 void virtio_in_flight_stop(VirtIODevice *vdev)
 {
     VirtIOInFlight *in_flight = vdev->in_flight;
+    VirtIOIommuNotifier *notifier, *after;
 
     if (in_flight) {
         object_property_del(OBJECT(vdev), "x-iommu-in-flight");
@@ -273,6 +279,9 @@ void virtio_in_flight_stop(VirtIODevice *vdev)
         vdev->in_flight = NULL;
         vdev->listener.region_add = NULL;
         vdev->listener.region_del = NULL;
+        QLIST_FOREACH_SAFE(notifier, &in_flight->notifiers, next, after) {
+            notifier_free(notifier);
+        }
         iommu_ledger_free(in_flight->ledger);
         g_free(in_flight);
     }
@@ -280,7 +289,8 @@ void virtio_in_flight_stop(VirtIODevice *vdev)
 
 void virtio_in_flight_forget(VirtIODevice *vdev)
 {
-    if (vdev->in_flight) {
+    /* virtio-pmem's flushes go on, and give their elements back in the end. */
+    if (vdev->in_flight && vdev->device_id != VIRTIO_ID_PMEM) {
         uint64_t num = iommu_ledger_forget(vdev->in_flight->ledger);
 
         if (num) {

@@ -24,7 +24,8 @@ extern const PropertyInfo qdev_prop_virtio_iommu_drain;
 
 /**
  * VirtIOInFlight: of one device
- * @notifiers: one for each IOMMU region through which the device sees memory
+ * @notifiers: one for each IOMMU region through which the device sees memory,
+ *             or has seen it
  * @changed: region that entered or left its view, in a change of the memory
  *           layout that is under way
  * @commit: the device's own part in such a change
@@ -48,7 +49,10 @@ void virtio_in_flight_start(VirtIODevice *vdev);
 /** After the listener is gone. Context: BQL held, nobody serves the queues */
 void virtio_in_flight_stop(VirtIODevice *vdev);
 
-/** The device was reset: nothing is in flight. Context: BQL held */
+/**
+ * The device was reset: nothing is in flight, unless it is one of those that
+ * write when they have been reset. Context: BQL held
+ */
 void virtio_in_flight_forget(VirtIODevice *vdev);
 
 /**

@@ -79,6 +79,29 @@ static IotlbResult answer(VirtIOIotlb *iotlb, uint64_t iova, unsigned right,
     return result;
 }
 
+/*
+ * Whether the answer is an address of guest memory, and @w therefore its place.
+ * While the device's view changes to one without the IOMMU, it is one of the
+ * view, in which memory is where it is.
+ */
+static bool is_behind(VirtIOIotlb *iotlb, const IOMMUTLBEntry *entry,
+                      hwaddr pa, const VirtRingWindow *w)
+{
+    hwaddr xlat, len = 1;
+    MemoryRegion *mr;
+
+    if (entry->target_as == &address_space_memory) {
+        return true;
+    }
+    if (entry->target_as != iotlb->as) {
+        return false;
+    }
+    mr = address_space_translate(iotlb->as, pa, &xlat, &len, false,
+                                 MEMTXATTRS_UNSPECIFIED);
+    return memory_region_is_ram(mr) &&
+           memory_region_get_ram_ptr(mr) + xlat == w->host + (pa - w->start);
+}
+
 /* An IotlbFillFn. */
 static IotlbResult fill(void *opaque, uint64_t iova, unsigned right,
                         IotlbBlock *block)
@@ -100,9 +123,8 @@ static IotlbResult fill(void *opaque, uint64_t iova, unsigned right,
     }
     pa = entry.translated_addr | (iova & entry.addr_mask);
     table = vring_windows_table(iotlb->target);
-    w = entry.target_as == &address_space_memory
-        ? vring_window_find(table, pa, NULL) : NULL;
-    if (!w || (write && w->readonly)) {
+    w = vring_window_find(table, pa, NULL);
+    if (!w || !is_behind(iotlb, &entry, pa, w) || (write && w->readonly)) {
         return answer(iotlb, iova, right, IOTLB_SLOW);
     }
     before = MIN(pa - w->start, iova);

@@ -46,12 +46,14 @@ typedef struct VirtRingCounters {
  * VirtRingEngine: engine of one queue
  * @on: the engine serves the queue; constant between two resets
  * @serial: table that @pin and @hint belong to; 0 for none
+ * @other_pin, @other_serial: of the table before, behind an IOMMU or not
  * @hint: window found last
  * @pool: elements to use again, linked by their first bytes
  * @pool_num: how many
  * @pool_sz: size that they were taken with; 0 before the first
  * @life: counts the resets of the queue, never 0; elements carry that of theirs
  * @stale: elements of an earlier life handed back since the last flush
+ * @owes_notification: atomic: the driver is to be asked for notifications
  * @labels: for VirtRingAreas; changes between FEATURES_OK and DRIVER_OK
  * @pushed: elements filled and not yet published, as their bunch goes on
  * @pushed_ndescs: their share of what is in flight
@@ -77,6 +79,8 @@ typedef struct VirtRingEngine {
     VirtRingPin *pin;
     const VirtRingWindow *hint;
     uint64_t serial;
+    VirtRingPin *other_pin;
+    uint64_t other_serial;
     void *pool;
     unsigned pool_num;
     size_t pool_sz;
@@ -98,6 +102,7 @@ typedef struct VirtRingEngine {
     VirtRingAreaPages pages;
     DECLARE_BITMAP(foreign_at, VRING_SEGMENTS_MAX);
     uint8_t labels;
+    bool owes_notification;
     bool notify;
     bool bunches;
     bool gone;

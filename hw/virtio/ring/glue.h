@@ -62,11 +62,22 @@ static bool ring_linger(VirtQueue *vq, unsigned turns);
  */
 static void ring_settle(VirtQueue *vq);
 
+/*
+ * Enable notifications of a queue that will be kicked next, from a thread that
+ * need not be the queue's: that may be in the ring to complete requests. It
+ * asks the driver for them when it is kicked. Context: BQL held
+ */
+static void ring_expect_kick(VirtQueue *vq);
+
+/* Ask the driver for notifications, if ring_expect_kick() left that to do */
+static void ring_ask_notification(VirtQueue *vq);
+
 /* The driver has notified the device of @vq. Context: the queue's thread */
 static inline void ring_kicked(VirtQueue *vq)
 {
     if (vq->engine) {
         vq->engine->counters.kicks++;
+        ring_ask_notification(vq);
     }
 }
 

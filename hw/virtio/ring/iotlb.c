@@ -17,6 +17,8 @@
 
 #define WAYS            4u
 #define FILL_TRIES      16u
+/* Invalidations of which it is known what they touched; a power of two */
+#define RECENT          256u
 
 /* Entry tag: the block's first IOVA, and in its low bits: */
 #define TAG_SHIFT(tag)  ((unsigned)((tag) & 0x3f))
@@ -40,6 +42,7 @@ struct Iotlb {
     unsigned sets;              /* a power of two */
     uint64_t shifts;            /* atomic: bit n: blocks of 2^n may be there */
     uint64_t generation;        /* atomic: counts invalidations */
+    IotlbRange recent[RECENT];  /* atomic: of the latest, by generation */
 
     pthread_mutex_t lock;       /* all below, and writing anything above */
     IotlbReader *readers;
@@ -209,8 +212,44 @@ uint64_t iotlb_generation(Iotlb *iotlb)
 }
 
 /*
- * Outside of a section. IOTLB_HIT: *@block is the translation, if there was no
- * invalidation since @generation; whether or not it could be remembered.
+ * Whether no invalidation since @generation touched the range. Those that come
+ * now are for the caller: by the lock, or by a section that has begun.
+ *
+ * The generation is stored after the range that it is of. A range is written
+ * over when RECENT more have been stored: the acquiring loads pair with the
+ * releasing stores in iotlb_invalidate(), so who reads the newer range reads
+ * such a generation afterwards.
+ */
+static bool untouched_since(Iotlb *iotlb, uint64_t generation, uint64_t first,
+                            uint64_t last)
+{
+    uint64_t now = iotlb_generation(iotlb);
+
+    if (now - generation >= RECENT) {
+        return false;
+    }
+    for (uint64_t i = generation; i++ != now;) {
+        const IotlbRange *r = &iotlb->recent[i % RECENT];
+
+        if (__atomic_load_n(&r->first, __ATOMIC_ACQUIRE) <= last &&
+            __atomic_load_n(&r->last, __ATOMIC_ACQUIRE) >= first) {
+            return false;
+        }
+    }
+    return iotlb_generation(iotlb) - generation < RECENT;
+}
+
+static bool block_lasts(Iotlb *iotlb, uint64_t generation,
+                        const IotlbBlock *block)
+{
+    return untouched_since(iotlb, generation, block->iova,
+                           block->iova | block->mask);
+}
+
+/*
+ * Outside of a section. IOTLB_HIT: *@block is the translation, if no
+ * invalidation touched it since @generation; whether or not it could be
+ * remembered.
  */
 static IotlbResult fill(Iotlb *iotlb, uint64_t iova, unsigned right,
                         uint64_t generation, IotlbBlock *answer)
@@ -226,7 +265,7 @@ static IotlbResult fill(Iotlb *iotlb, uint64_t iova, unsigned right,
     if (!block_is_sane(&block, iova, right)) {
         iotlb->stats.bad++;
         result = IOTLB_FAULT;
-    } else if (iotlb->generation == generation) {
+    } else if (block_lasts(iotlb, generation, &block)) {
         insert(iotlb, &block);
     } else {
         /* It may be from before the invalidation. */
@@ -254,7 +293,7 @@ IotlbResult iotlb_get(IotlbReader *reader, uint64_t iova, unsigned right,
             return result;
         }
         /* Who invalidates from now on waits for this section. */
-        if (iotlb_generation(reader->iotlb) == generation) {
+        if (block_lasts(reader->iotlb, generation, &block)) {
             uint64_t at = iova - block.iova;
 
             *span = (IotlbSpan) {
@@ -269,7 +308,7 @@ IotlbResult iotlb_get(IotlbReader *reader, uint64_t iova, unsigned right,
         }
         result = iotlb_lookup(reader, iova, right, span);
     }
-    return result == IOTLB_MISS ? IOTLB_SLOW : result;
+    return result;
 }
 
 bool iotlb_watch(IotlbReader *reader, const IotlbRange *ranges, unsigned num,
@@ -288,8 +327,10 @@ bool iotlb_watch(IotlbReader *reader, const IotlbRange *ranges, unsigned num,
         return false;
     }
     iotlb->stats.locks++;
-    fresh = iotlb->generation == generation;
+    fresh = true;
     for (unsigned i = 0; i < IOTLB_WATCH_MAX; i++) {
+        fresh &= i >= num || untouched_since(iotlb, generation,
+                                             ranges[i].first, ranges[i].last);
         /* One that nothing touches for those that are not given */
         reader->watch[i] = i < num ? ranges[i] : (IotlbRange) { 1, 0 };
     }
@@ -397,8 +438,13 @@ static void iotlb_wait_readers(Iotlb *iotlb)
 
 void iotlb_invalidate(Iotlb *iotlb, uint64_t first, uint64_t last)
 {
+    IotlbRange *recent;
+
     iotlb_lock(iotlb);
     iotlb->stats.invalidations++;
+    recent = &iotlb->recent[(iotlb->generation + 1) % RECENT];
+    __atomic_store_n(&recent->first, first, __ATOMIC_RELEASE);
+    __atomic_store_n(&recent->last, last, __ATOMIC_RELEASE);
     /* Before the entries: who translates now must not insert afterwards. */
     __atomic_store_n(&iotlb->generation, iotlb->generation + 1,
                      __ATOMIC_SEQ_CST);

@@ -252,8 +252,8 @@ IotlbResult iotlb_lookup(IotlbReader *reader, uint64_t iova, unsigned right,
  * Context: in a section, which a miss ends and begins anew (@reader->epoch).
  *
  * Returns: IOTLB_HIT with *@span filled in, IOTLB_SLOW or IOTLB_FAULT.
- * IOTLB_SLOW, too, if invalidations do not let a translation last long enough
- * to be used.
+ * IOTLB_MISS if invalidations of this very block, or hundreds of others, do not
+ * let a translation last long enough to be used.
  */
 IotlbResult iotlb_get(IotlbReader *reader, uint64_t iova, unsigned right,
                       IotlbSpan *span);
