@@ -1,0 +1,229 @@
+/*
+ * What an IOMMU's other commands mean for requests in flight, and what a guest
+ * can do to an IOMMU that waits for them
+ *
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ */
+
+#include "virtio-drain-rig.c.inc"
+
+/* A VT-d invalidation queue of the test's own, 1024 entries */
+#define QUEUE_SIZE      1024u
+#define QUEUE_ORDER     2u
+#define RUN             64u     /* descriptors that are executed in a row */
+
+typedef struct Queue {
+    Rig *rig;
+    uint64_t at, status;
+    unsigned tail;
+    uint32_t waits;
+} Queue;
+
+static uint64_t zeroed(Rig *rig, uint64_t size)
+{
+    uint64_t at = guest_alloc(&rig->qs->alloc, size);
+
+    qtest_memset(rig->qts, at, 0, size);
+    return at;
+}
+
+static uint64_t vtd_readq(Rig *rig, unsigned reg)
+{
+    return qtest_readq(rig->qts, Q35_HOST_BRIDGE_IOMMU_ADDR + reg);
+}
+
+static void vtd_writeq(Rig *rig, unsigned reg, uint64_t value)
+{
+    qtest_writeq(rig->qts, Q35_HOST_BRIDGE_IOMMU_ADDR + reg, value);
+}
+
+static void vtd_command(Rig *rig, uint32_t bit)
+{
+    uint64_t at = Q35_HOST_BRIDGE_IOMMU_ADDR;
+
+    qtest_writel(rig->qts, at + DMAR_GCMD_REG,
+                 qtest_readl(rig->qts, at + DMAR_GSTS_REG) | bit);
+}
+
+static void queue_start(Queue *q, Rig *rig)
+{
+    *q = (Queue) {
+        .rig = rig,
+        .at = zeroed(rig, QUEUE_SIZE * 16),
+        .status = zeroed(rig, QIOMMU_PAGE),
+    };
+    vtd_writeq(rig, DMAR_IQT_REG, 0);
+    vtd_writeq(rig, DMAR_IQA_REG, q->at | QUEUE_ORDER);
+    vtd_command(rig, VTD_GCMD_QIE);
+}
+
+static void queue_add(Queue *q, uint64_t lo, uint64_t hi)
+{
+    qtest_writeq(q->rig->qts, q->at + q->tail * 16, lo);
+    qtest_writeq(q->rig->qts, q->at + q->tail * 16 + 8, hi);
+    q->tail = (q->tail + 1) % QUEUE_SIZE;
+}
+
+static void queue_kick(Queue *q)
+{
+    vtd_writeq(q->rig, DMAR_IQT_REG, (uint64_t)q->tail << 4);
+}
+
+static void queue_run(Queue *q)
+{
+    queue_add(q, VTD_INV_DESC_WAIT | VTD_INV_DESC_WAIT_SW |
+                 (uint64_t)++q->waits << 32, q->status);
+    queue_kick(q);
+}
+
+static uint32_t queue_passed(Queue *q)
+{
+    return qtest_readl(q->rig->qts, q->status);
+}
+
+static void queue_expect_passed(Queue *q)
+{
+    gint64 start = g_get_monotonic_time();
+
+    while (queue_passed(q) != q->waits) {
+        g_assert_cmpint(g_get_monotonic_time() - start, <, TIMEOUT_US);
+    }
+}
+
+static void queue_add_domain(Queue *q)
+{
+    queue_add(q, VTD_INV_DESC_IOTLB | VTD_INV_DESC_IOTLB_DOMAIN |
+                 DOMAIN << 16, 0);
+}
+
+/* The device's entry of the context table */
+static uint64_t context_entry(Rig *rig)
+{
+    uint64_t root = vtd_readq(rig, DMAR_RTADDR_REG) & VTD_ROOT_ENTRY_CTP;
+
+    return (qtest_readq(rig->qts, root) & VTD_ROOT_ENTRY_CTP) + DEVFN * 16;
+}
+
+/*
+ * The same page tables, found by way of a PASID table
+ *
+ * Returns: the PASID table's entry
+ */
+static uint64_t use_scalable(Rig *rig)
+{
+    uint64_t root = zeroed(rig, QIOMMU_PAGE), context = zeroed(rig, 8192);
+    uint64_t dir = zeroed(rig, QIOMMU_PAGE), table = zeroed(rig, QIOMMU_PAGE);
+    uint64_t pages = qtest_readq(rig->qts, context_entry(rig)) &
+                     VTD_ROOT_ENTRY_CTP;
+
+    qtest_writeq(rig->qts, root, context | VTD_ROOT_ENTRY_P);
+    qtest_writeq(rig->qts, context + DEVFN * 32, dir | 1);
+    qtest_writeq(rig->qts, dir, table | 1);
+    qtest_writeq(rig->qts, table, pages | VTD_SM_PASID_ENTRY_SLT | 1 << 2 |
+                                  VTD_PASID_ENTRY_P);
+    qtest_writeq(rig->qts, table + 8, DOMAIN);
+    vtd_writeq(rig, DMAR_RTADDR_REG, root | VTD_RTADDR_SMT);
+    vtd_command(rig, VTD_GCMD_SRTP);
+    return table;
+}
+
+static void read_good(Rig *rig)
+{
+    submit_read(rig, rig->req, AREA);
+    wait_used(rig);
+    g_assert_cmphex(read_status(rig), ==, VIRTIO_BLK_S_OK);
+    expect_page(rig, DISK);
+    expect(rig, in_flight, 0);
+}
+
+/* The queue of fault reports is not the one that the answer comes by. */
+static void test_event_queue_reset(const void *opaque)
+{
+    QVirtQueue events = { .index = 1 };
+    Rig rig;
+
+    rig_boot(&rig, opaque);
+    hold_read(&rig);
+    qiommu_unmap_start(rig.iommu, AREA);
+    expect_kept_back(&rig);
+    packed_pci_queue_reset(qiommu_device(rig.iommu), &events);
+    expect_kept_back(&rig);
+    release_read(&rig);
+    wait_answered(&rig);
+    expect_page(&rig, DISK);
+    expect_page_free(&rig);
+    rig_drop(&rig);
+}
+
+/*
+ * The request queue is reset while an UNMAP's answer is kept back, and the
+ * same UNMAP is asked for again: it finds nothing mapped, and the read is in
+ * flight as before.
+ */
+static void test_request_queue_reset(const void *opaque)
+{
+    struct virtio_iommu_req_unmap req = {
+        .head.type = VIRTIO_IOMMU_T_UNMAP,
+        .domain = cpu_to_le32(DOMAIN),
+        .virt_start = cpu_to_le64(AREA),
+        .virt_end = cpu_to_le64(AREA + QIOMMU_PAGE - 1),
+    };
+    size_t tail = sizeof(req.tail), len = sizeof(req) - tail;
+    QVirtQueue old = { .index = 0 }, *vq;
+    QVirtioPCIDevice *iommu;
+    uint32_t token;
+    uint64_t out;
+    Rig rig;
+
+    rig_boot(&rig, opaque);
+    hold_read(&rig);
+    qiommu_unmap_start(rig.iommu, AREA);
+    expect_kept_back(&rig);
+    iommu = qiommu_device(rig.iommu);
+    packed_pci_queue_reset(iommu, &old);
+    g_assert_cmpuint(parked(&rig), ==, 0);
+
+    vq = qvirtqueue_setup(&iommu->vdev, &rig.qs->alloc, 0);
+    out = zeroed(&rig, sizeof(req));
+    req.tail.status = 0xff;
+    qtest_memwrite(rig.qts, out, &req, sizeof(req));
+    token = qvirtqueue_add(rig.qts, vq, out, len, false, true);
+    qvirtqueue_add(rig.qts, vq, out + len, tail, true, false);
+    qvirtqueue_kick(rig.qts, &iommu->vdev, vq, token);
+    expect(&rig, parked, 1);
+    g_assert_cmphex(qtest_readb(rig.qts, out + len), ==, 0xff);
+    expect_page(&rig, OLD);
+
+    release_read(&rig);
+    expect(&rig, parked, 0);
+    g_assert_true(qvirtqueue_get_buf(rig.qts, vq, NULL, NULL));
+    g_assert_cmphex(qtest_readb(rig.qts, out + len), ==, VIRTIO_IOMMU_S_OK);
+    expect_page(&rig, DISK);
+    expect_page_free(&rig);
+    qvirtqueue_cleanup(iommu->vdev.bus, vq, &rig.qs->alloc);
+    rig_drop(&rig);
+}
+
+static const struct {
+    const char *name;
+    GTestDataFunc fn;
+    Ask ask;
+    bool packed;
+} tests[] = {
+    { "event-queue-reset", test_event_queue_reset, ASK_VIRTIO, true },
+    { "request-queue-reset", test_request_queue_reset, ASK_VIRTIO, true },
+};
+
+int main(int argc, char **argv)
+{
+    g_test_init(&argc, &argv, NULL);
+    for (unsigned i = 0; i < ARRAY_SIZE(tests); i++) {
+        g_autofree char *path = g_strdup_printf("virtio-drain-iommu/%s",
+                                                tests[i].name);
+        RigOptions *opt = g_new0(RigOptions, 1);
+
+        *opt = (RigOptions) { .ask = tests[i].ask, .packed = tests[i].packed };
+        qtest_add_data_func_full(path, opt, tests[i].fn, g_free);
+    }
+    return g_test_run();
+}
