@@ -136,6 +136,111 @@ static void read_good(Rig *rig)
     expect(rig, in_flight, 0);
 }
 
+/*
+ * A PASID table's entry is cleared. The IOTLB's invalidation that follows can
+ * not be matched with the device any more: its domain is known no longer.
+ */
+static void test_pasid_cache(const void *opaque)
+{
+    static const unsigned granularity[] = { 0, 1, 3 };
+    RigOptions opt = *(const RigOptions *)opaque;
+    uint64_t entry;
+    Queue q;
+    Rig rig;
+
+    opt.more = "-global intel-iommu.x-scalable-mode=on";
+    for (unsigned i = 0; i < ARRAY_SIZE(granularity); i++) {
+        rig_boot(&rig, &opt);
+        queue_start(&q, &rig);
+        entry = use_scalable(&rig);
+        read_good(&rig);
+
+        hold_read(&rig);
+        qtest_writeq(rig.qts, entry, 0);
+        queue_add(&q, VTD_INV_DESC_PC | granularity[i] << 4 | DOMAIN << 16, 0);
+        queue_add_domain(&q);
+        queue_run(&q);
+        expect(&rig, parked, 1);
+        g_assert_cmpuint(queue_passed(&q), ==, 0);
+        expect_page(&rig, OLD);
+        release_read(&rig);
+        queue_expect_passed(&q);
+        expect_page(&rig, DISK);
+
+        /* Its rings are gone, too. */
+        submit_read(&rig, rig.req, AREA);
+        expect(&rig, needs_reset, 1);
+        rig_drop(&rig);
+    }
+}
+
+/* A PASID table's entry that let everything through does so no longer. */
+static void test_pass_through_ends(const void *opaque)
+{
+    RigOptions opt = *(const RigOptions *)opaque;
+    uint64_t entry, value;
+    Queue q;
+    Rig rig;
+
+    opt.more = "-global intel-iommu.x-scalable-mode=on";
+    rig_boot(&rig, &opt);
+    queue_start(&q, &rig);
+    entry = use_scalable(&rig);
+    value = qtest_readq(rig.qts, entry);
+    qtest_writeq(rig.qts, entry, (value & ~VTD_SM_PASID_ENTRY_PGTT) |
+                                 VTD_SM_PASID_ENTRY_PT);
+    vtd_command(&rig, VTD_GCMD_SRTP);
+    submit_read(&rig, rig.req, rig.page);
+    wait_used(&rig);
+    expect_page(&rig, DISK);
+
+    qtest_writeq(rig.qts, entry, value);
+    queue_add(&q, VTD_INV_DESC_PC | 1 << 4 | DOMAIN << 16, 0);
+    queue_add_domain(&q);
+    queue_run(&q);
+    queue_expect_passed(&q);
+    qtest_memset(rig.qts, rig.page, OLD, QIOMMU_PAGE);
+    read_good(&rig);
+    rig_stop(&rig);
+}
+
+/*
+ * The device uses memory between the invalidation of its context and that of
+ * the IOTLB, which the IOMMU's own IOTLB could still answer for.
+ */
+static void test_left_domain(const void *opaque)
+{
+    gint64 start = g_get_monotonic_time();
+    uint64_t entry;
+    Queue q;
+    Rig rig;
+
+    rig_boot(&rig, opaque);
+    queue_start(&q, &rig);
+    read_good(&rig);
+
+    entry = context_entry(&rig);
+    qtest_writeq(rig.qts, entry, 0);
+    queue_add(&q, VTD_INV_DESC_CC | VTD_INV_DESC_CC_DEVICE | DOMAIN << 16 |
+                  (uint64_t)DEVFN << 32, 0);
+    queue_run(&q);
+    queue_expect_passed(&q);
+    submit_read(&rig, rig.req, AREA);
+    while (!qvirtqueue_get_buf(rig.qts, rig.vq, NULL, NULL) &&
+           !needs_reset(&rig)) {
+        g_assert_cmpint(g_get_monotonic_time() - start, <, TIMEOUT_US);
+    }
+
+    queue_add_domain(&q);
+    queue_run(&q);
+    queue_expect_passed(&q);
+    qtest_memset(rig.qts, rig.page, NEW, QIOMMU_PAGE);
+    submit_read(&rig, rig.req, AREA);
+    expect(&rig, needs_reset, 1);
+    expect_page(&rig, NEW);
+    rig_drop(&rig);
+}
+
 /* The queue of fault reports is not the one that the answer comes by. */
 static void test_event_queue_reset(const void *opaque)
 {
@@ -210,6 +315,10 @@ static const struct {
     Ask ask;
     bool packed;
 } tests[] = {
+    { "pasid-cache", test_pasid_cache, ASK_REGISTER, true },
+    { "pass-through-ends", test_pass_through_ends, ASK_REGISTER, true },
+    { "left-domain/split", test_left_domain, ASK_REGISTER, false },
+    { "left-domain/packed", test_left_domain, ASK_REGISTER, true },
     { "event-queue-reset", test_event_queue_reset, ASK_VIRTIO, true },
     { "request-queue-reset", test_request_queue_reset, ASK_VIRTIO, true },
 };
