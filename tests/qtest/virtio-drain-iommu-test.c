@@ -309,6 +309,33 @@ static void test_request_queue_reset(const void *opaque)
     rig_drop(&rig);
 }
 
+/*
+ * A driver in user space unmaps its ring before the machine moves: its device
+ * is broken there, and no more than that.
+ */
+static void test_ring_gone(const void *opaque)
+{
+    g_autofree char *state = NULL;
+    uint64_t status;
+    Rig rig, to;
+
+    rig_boot(&rig, opaque);
+    read_good(&rig);
+    qiommu_unmap(rig.iommu, 0, RAM);
+    state = rig_save(&rig);
+    status = rig.pci->bar.addr + rig.pci->common_cfg_offset +
+             VIRTIO_PCI_COMMON_STATUS;
+    g_assert_cmphex(qtest_readb(rig.qts, status), ==,
+                    VIRTIO_CONFIG_S_ACKNOWLEDGE | VIRTIO_CONFIG_S_DRIVER |
+                    VIRTIO_CONFIG_S_FEATURES_OK | VIRTIO_CONFIG_S_DRIVER_OK);
+    qtest_quit(rig.qts);
+
+    rig_load(&to, &rig, state);
+    g_assert_cmphex(qtest_readb(to.qts, status) & VIRTIO_CONFIG_S_NEEDS_RESET,
+                    ==, VIRTIO_CONFIG_S_NEEDS_RESET);
+    rig_moved(&to, &rig, state);
+}
+
 static const struct {
     const char *name;
     GTestDataFunc fn;
@@ -321,6 +348,9 @@ static const struct {
     { "left-domain/packed", test_left_domain, ASK_REGISTER, true },
     { "event-queue-reset", test_event_queue_reset, ASK_VIRTIO, true },
     { "request-queue-reset", test_request_queue_reset, ASK_VIRTIO, true },
+    { "ring-gone/vtd/split", test_ring_gone, ASK_REGISTER, false },
+    { "ring-gone/vtd/packed", test_ring_gone, ASK_REGISTER, true },
+    { "ring-gone/virtio/packed", test_ring_gone, ASK_VIRTIO, true },
 };
 
 int main(int argc, char **argv)
