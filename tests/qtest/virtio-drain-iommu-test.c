@@ -241,6 +241,85 @@ static void test_left_domain(const void *opaque)
     rig_drop(&rig);
 }
 
+/*
+ * Many invalidations by one write: some are executed, then the main loop has
+ * its turn. On a machine that is stopped that does not come.
+ */
+static void test_long_queue(const void *opaque)
+{
+    uint64_t drains;
+    Queue q;
+    Rig rig;
+
+    rig_boot(&rig, opaque);
+    queue_start(&q, &rig);
+    hold_read(&rig);
+    drains = of_iommu(&rig, "x-iommu-drains");
+    for (unsigned i = 0; i < QUEUE_SIZE - 2; i++) {
+        queue_add(&q, VTD_INV_DESC_IOTLB | VTD_INV_DESC_IOTLB_GLOBAL, 0);
+    }
+    queue_run(&q);
+    queue_expect_passed(&q);
+    g_assert_cmpuint(of_iommu(&rig, "x-iommu-drains"), >=,
+                     drains + (QUEUE_SIZE - 2) / RUN);
+    /* The read's memory is mapped: it was not waited for. */
+    g_assert_cmpuint(in_flight(&rig), ==, 1);
+    g_assert_cmpuint(parked(&rig), ==, 0);
+    release_read(&rig);
+    wait_used(&rig);
+    expect(&rig, in_flight, 0);
+
+    qtest_qmp_assert_success(rig.qts, "{ 'execute': 'stop' }");
+    for (unsigned i = 0; i < 3 * RUN; i++) {
+        queue_add(&q, VTD_INV_DESC_IOTLB | VTD_INV_DESC_IOTLB_GLOBAL, 0);
+    }
+    queue_run(&q);
+    g_assert_cmpuint(vtd_readq(&rig, DMAR_IQH_REG) >> 4, ==,
+                     (QUEUE_SIZE - 1 + RUN) % QUEUE_SIZE);
+    g_assert_cmpuint(parked(&rig), ==, 1);
+    g_assert_cmpuint(queue_passed(&q), ==, q.waits - 1);
+    qtest_qmp_assert_success(rig.qts, "{ 'execute': 'cont' }");
+    queue_expect_passed(&q);
+    g_assert_cmphex(vtd_readq(&rig, DMAR_IQH_REG), ==,
+                    vtd_readq(&rig, DMAR_IQT_REG));
+    rig_stop(&rig);
+}
+
+/* What a guest's kernel can do to a queue between two runs */
+static void test_long_queue_hostile(const void *opaque)
+{
+    Queue q;
+    Rig rig;
+
+    rig_boot(&rig, opaque);
+    queue_start(&q, &rig);
+    for (unsigned round = 0; round < 3; round++) {
+        qtest_qmp_assert_success(rig.qts, "{ 'execute': 'stop' }");
+        for (unsigned i = 0; i < 2 * RUN; i++) {
+            queue_add(&q, VTD_INV_DESC_IOTLB | VTD_INV_DESC_IOTLB_GLOBAL, 0);
+        }
+        queue_kick(&q);
+        g_assert_cmpuint(parked(&rig), ==, 1);
+        if (round == 0) {
+            /* Turned off, and wide descriptors */
+            qtest_writel(rig.qts, Q35_HOST_BRIDGE_IOMMU_ADDR + DMAR_GCMD_REG,
+                         VTD_GCMD_TE);
+            vtd_writeq(&rig, DMAR_IQA_REG, 7 | VTD_IQA_DW_MASK);
+        } else if (round == 1) {
+            /* Out of the queue */
+            vtd_writeq(&rig, DMAR_IQT_REG, 0x7fff0);
+        } else {
+            qtest_system_reset(rig.qts);
+        }
+        qtest_qmp_assert_success(rig.qts, "{ 'execute': 'cont' }");
+        expect(&rig, parked, 0);
+        expect(&rig, running, 1);
+        qtest_writel(rig.qts, Q35_HOST_BRIDGE_IOMMU_ADDR + DMAR_FSTS_REG,
+                     VTD_FSTS_IQE);
+    }
+    rig_drop(&rig);
+}
+
 /* The queue of fault reports is not the one that the answer comes by. */
 static void test_event_queue_reset(const void *opaque)
 {
@@ -346,6 +425,8 @@ static const struct {
     { "pass-through-ends", test_pass_through_ends, ASK_REGISTER, true },
     { "left-domain/split", test_left_domain, ASK_REGISTER, false },
     { "left-domain/packed", test_left_domain, ASK_REGISTER, true },
+    { "long-queue", test_long_queue, ASK_REGISTER, true },
+    { "long-queue/hostile", test_long_queue_hostile, ASK_REGISTER, true },
     { "event-queue-reset", test_event_queue_reset, ASK_VIRTIO, true },
     { "request-queue-reset", test_request_queue_reset, ASK_VIRTIO, true },
     { "ring-gone/vtd/split", test_ring_gone, ASK_REGISTER, false },
