@@ -8,21 +8,6 @@
  * to pass: that the IOMMU keeps its answer back can be read from it.
  */
 
-#include "qemu/osdep.h"
-#include "qemu/bswap.h"
-#include "libqtest.h"
-#include "libqos/libqos-pc.h"
-#include "libqos/qiommu.h"
-#include "libqos/virtio-packed.h"
-#include "libqos/virtio-packed-disk.h"
-#include "hw/i386/intel_iommu_internal.h"
-#include "qobject/qdict.h"
-#include "hw/pci/pci_regs.h"
-#include "standard-headers/linux/virtio_blk.h"
-#include "standard-headers/linux/virtio_config.h"
-#include "standard-headers/linux/virtio_iommu.h"
-#include "standard-headers/linux/virtio_ring.h"
-
 #include "virtio-drain-rig.c.inc"
 
 static void read_area(Rig *rig)
@@ -32,12 +17,6 @@ static void read_area(Rig *rig)
     if (rig->opt.throttle) {
         release_read(rig);
     }
-}
-
-static uint64_t needs_reset(Rig *rig)
-{
-    return !!(rig->vdev->bus->get_status(rig->vdev) &
-              VIRTIO_CONFIG_S_NEEDS_RESET);
 }
 
 /*
@@ -116,16 +95,6 @@ static void expect_answer(Rig *rig)
     expect_page(rig, DISK);
     g_assert_cmpuint(parked(rig), ==, 0);
     g_assert_cmpuint(of_iommu(rig, "x-iommu-drains"), ==, 1);
-}
-
-/* End without asking anything of the machine */
-static void rig_drop(Rig *rig)
-{
-    g_free(rig->pci->pdev);
-    g_free(rig->pci);
-    qtest_shutdown(rig->qs);
-    unlink(rig->image);
-    g_free(rig->image);
 }
 
 static void start_unmap(Rig *rig, const RigOptions *opt)
@@ -214,77 +183,24 @@ static void test_stop(const void *opaque)
     rig_stop(&rig);
 }
 
-/* No event: it may have come before the monitor was asked for events. */
-static uint64_t running(Rig *rig)
-{
-    QDict *rsp = qtest_qmp_assert_success_ref(rig->qts, "{ 'execute': "
-                                              "'query-status' }");
-    bool value = qdict_get_bool(rsp, "running");
-
-    qobject_unref(rsp);
-    return value;
-}
-
-static void wait_migrated(Rig *rig)
-{
-    gint64 start = g_get_monotonic_time();
-    bool completed = false;
-
-    while (!completed) {
-        QDict *rsp = qtest_qmp_assert_success_ref(rig->qts,
-                                                  "{ 'execute': "
-                                                  "'query-migrate' }");
-        const char *status = qdict_get_try_str(rsp, "status");
-
-        g_assert_cmpstr(status, !=, "failed");
-        completed = !g_strcmp0(status, "completed");
-        qobject_unref(rsp);
-        g_assert_cmpint(g_get_monotonic_time() - start, <, TIMEOUT_US);
-    }
-}
-
 /* The destination answers. */
 static void test_migrate(const void *opaque)
 {
-    RigOptions opt = *(const RigOptions *)opaque;
-    g_autofree char *state = NULL, *incoming = NULL, *line = NULL;
-    Rig rig, to = { 0 };
+    g_autofree char *state = NULL;
+    Rig rig, to;
 
-    start_unmap(&rig, &opt);
-    state = g_strdup_printf("%s.state", rig.image);
-    incoming = g_strdup_printf("-incoming file:%s", state);
-    qtest_qmp_assert_success(rig.qts, "{ 'execute': 'migrate-set-capabilities',"
-                             " 'arguments': { 'capabilities': ["
-                             "{ 'capability': 'events', 'state': true } ] } }");
-    line = g_strdup_printf("file:%s", state);
-    qtest_qmp_assert_success(rig.qts, "{ 'execute': 'migrate', 'arguments': "
-                             "{ 'uri': %s } }", line);
-    qtest_qmp_eventwait(rig.qts, "STOP");
-    wait_migrated(&rig);
+    start_unmap(&rig, opaque);
+    state = rig_save(&rig);
     expect_page(&rig, DISK);
     g_assert_false(qiommu_answered(rig.iommu));
     qtest_quit(rig.qts);
 
-    opt.incoming = incoming;
-    g_free(line);
-    line = rig_command_line(&opt, rig.image);
-    to.qts = qtest_initf("%s", line);
-    to.opt = opt;
-    to.iommu = rig.iommu;
-    to.page = rig.page;
-    expect(&to, running, 1);
-    qiommu_moved(to.iommu, to.qts);
+    rig_load(&to, &rig, state);
     wait_answered(&to);
     expect_page(&to, DISK);
     g_assert_cmpuint(parked(&to), ==, 0);
     g_assert_cmpuint(in_flight(&to), ==, 0);
-    qtest_quit(to.qts);
-
-    g_free(rig.pci->pdev);
-    g_free(rig.pci);
-    unlink(state);
-    unlink(rig.image);
-    g_free(rig.image);
+    rig_moved(&to, &rig, state);
 }
 
 /* A page that nobody uses, while another is waited for elsewhere: at once */

@@ -11,6 +11,7 @@
 #include "hw/pci/pci_regs.h"
 #include "qobject/qdict.h"
 #include "qobject/qlist.h"
+#include "standard-headers/linux/virtio_iommu.h"
 
 #define PATH "/machine/peripheral/dev0/virtio-backend"
 #define HPET 0xfed00000ull
@@ -246,6 +247,56 @@ static void test_registers(const void *opaque)
     rig_stop(&rig);
 }
 
+/*
+ * Attached to another domain, the device never sees memory as it is: there is
+ * no view in between for an IOThread to find. What it has in flight and in the
+ * IOTLB is told by the mappings that go.
+ */
+static void test_attach_other(const void *opaque)
+{
+    RigOptions opt = *(const RigOptions *)opaque;
+    struct virtio_iommu_req_attach req = {
+        .head.type = VIRTIO_IOMMU_T_ATTACH,
+        .domain = cpu_to_le32(8),
+        .endpoint = cpu_to_le32(DEVFN),
+    };
+    uint8_t before[64];
+    unsigned views;
+    Rig rig;
+
+    opt.machine = "-trace virtio_iotlb_flush";
+    rig_boot(&rig, &opt);
+    qiommu_map_scattered(rig.iommu, AREA, 2 * QIOMMU_PAGE);
+    rig_negotiate(&rig);
+    echo_pattern(&rig, AREA, AREA + QIOMMU_PAGE, sizeof(before), 1);
+    qiommu_memread(rig.iommu, AREA + QIOMMU_PAGE, before, sizeof(before));
+    views = count_in_file(rig.log, "address space");
+    g_assert_cmpuint(views, >, 0);
+
+    g_assert_cmpuint(qiommu_request(rig.iommu, &req,
+                                    offsetof(typeof(req), tail), &req.tail,
+                                    sizeof(req.tail)), ==, sizeof(req.tail));
+    g_assert_cmpuint(req.tail.status, ==, VIRTIO_IOMMU_S_OK);
+    g_assert_cmpuint(count_in_file(rig.log, "address space"), ==, views);
+    g_assert_cmpuint(counter(&rig, "cleared"), >, 0);
+    echo_submit(&rig, AREA, 64, AREA + QIOMMU_PAGE, 64);
+    expect_needs_reset(&rig);
+
+    /* Into a bypass domain it does change, and back. */
+    req.domain = cpu_to_le32(9);
+    req.flags = cpu_to_le32(VIRTIO_IOMMU_ATTACH_F_BYPASS);
+    for (unsigned i = 1; i < 3; i++) {
+        qiommu_request(rig.iommu, &req, offsetof(typeof(req), tail), &req.tail,
+                       sizeof(req.tail));
+        g_assert_cmpuint(req.tail.status, ==, VIRTIO_IOMMU_S_OK);
+        g_assert_cmpuint(count_in_file(rig.log, "address space"), ==,
+                         views + i);
+        req.domain = cpu_to_le32(8);
+        req.flags = 0;
+    }
+    rig_stop(&rig);
+}
+
 static void bus_master(Rig *rig, bool on)
 {
     uint16_t command = qpci_config_readw(rig->pci->pdev, PCI_COMMAND);
@@ -386,6 +437,14 @@ int main(int argc, char **argv)
             *opt = (RigOptions) { .kind = n / 2, .packed = n % 2 };
             qtest_add_data_func_full(path, opt, tests[i].fn, g_free);
         }
+    }
+    for (unsigned packed = 0; packed < 2; packed++) {
+        g_autofree char *path = g_strdup_printf(
+            "virtio-iotlb/attach-other/virtio/%s", packed ? "packed" : "split");
+        RigOptions *opt = g_new0(RigOptions, 1);
+
+        *opt = (RigOptions) { .kind = QIOMMU_VIRTIO, .packed = packed };
+        qtest_add_data_func_full(path, opt, test_attach_other, g_free);
     }
     return g_test_run();
 }

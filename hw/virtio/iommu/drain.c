@@ -110,6 +110,7 @@ IommuDrain *iommu_drain_enter(IommuDrain *drain)
     IommuDrain *previous = current;
 
     assert(bql_locked());
+    drain->work = 0;
     current = drain;
     return previous;
 }
@@ -162,6 +163,14 @@ void iommu_drain_release(IommuDrainTicket *t)
     } else {
         ticket_unref(t);
     }
+}
+
+void iommu_drain_yield(IommuDrain *drain)
+{
+    IommuDrainTicket *t = iommu_drain_hold();
+
+    iommu_drain_park(drain);
+    iommu_drain_release(t);
 }
 
 IommuDrain *iommu_drain_current(void)

@@ -46,6 +46,8 @@ typedef struct IommuDrainOps {
  * @since: since when, in ns of QEMU_CLOCK_REALTIME
  * @drains: commands that were parked
  * @drain_ns: for how long, in sum
+ * @work: what the commands since iommu_drain_enter() have cost, in a unit of
+ *        the IOMMU's own
  */
 typedef struct IommuDrain {
     const IommuDrainOps *ops;
@@ -57,6 +59,7 @@ typedef struct IommuDrain {
     int64_t since;
     uint64_t drains;
     uint64_t drain_ns;
+    unsigned work;
 } IommuDrain;
 
 /**
@@ -88,6 +91,14 @@ void iommu_drain_leave(IommuDrain *previous);
  * Context: BQL held
  */
 bool iommu_drain_park(IommuDrain *drain);
+
+/**
+ * iommu_drain_yield: park, whether or not something is held
+ *
+ * For an IOMMU that was given much to do: @resume is called when the main loop
+ * has come round and nothing is held. Context: BQL held, in a command
+ */
+void iommu_drain_yield(IommuDrain *drain);
 
 /**
  * iommu_drain_hold: keep the answer of the command that is being executed
