@@ -446,6 +446,51 @@ static void test_net_receive(const void *opaque)
     net_stop(&rig, sv);
 }
 
+/*
+ * Chains of any kind, of buffers that are there or not, or go meanwhile: each
+ * is answered or the device asks for a reset, after which it works.
+ */
+static void test_random(const void *opaque)
+{
+    uint64_t iova[] = { 0, AREA, AREA + QIOMMU_PAGE - 1, BAD, UINT64_MAX - 99 };
+    RigOptions opt = *(const RigOptions *)opaque;
+    Disk disk;
+    Rig rig;
+
+    opt.size = 16;
+    disk = disk_start(&rig, &opt, ",iothread=io0");
+    iova[0] = disk.page;
+    qiommu_map_scattered(rig.iommu, AREA, QIOMMU_PAGE);
+    for (unsigned round = 0; round < 100; round++) {
+        unsigned num = g_test_rand_int_range(1, 6);
+        bool table = g_test_rand_bit() && g_test_rand_bit();
+        Part parts[5];
+
+        for (unsigned i = 0; i < num; i++) {
+            parts[i] = (Part) {
+                .addr = iova[g_test_rand_int_range(0, ARRAY_SIZE(iova))],
+                .len = 1 << g_test_rand_int_range(0, 14),
+                .write = i > num / 2 || g_test_rand_int_range(0, 20) == 0,
+            };
+        }
+        submit(&rig, parts, num, table ? disk.table : 0);
+        if (round % 3 == 0) {
+            qiommu_unmap(rig.iommu, AREA, QIOMMU_PAGE);
+            qiommu_map_scattered(rig.iommu, AREA, QIOMMU_PAGE);
+        }
+        if (echo_wait(&rig) == UINT32_MAX) {
+            qvirtio_start_device(rig.vdev);
+            qvirtqueue_cleanup(rig.vdev->bus, rig.vq, &rig.qs->alloc);
+            rig_negotiate(&rig);
+        } else {
+            qvirtqueue_reset_pool(rig.vq);
+        }
+    }
+    g_assert_cmpuint(in_flight(&rig), ==, 0);
+    disk_works(&rig, &disk);
+    rig_stop(&rig);
+}
+
 /* What says nothing about errors: an entropy source, and virtio-echo */
 static void test_others(const void *opaque)
 {
@@ -479,6 +524,7 @@ static const struct {
     { "net-send", test_net_send },
     { "net-control", test_net_control },
     { "net-receive", test_net_receive },
+    { "random", test_random },
     { "others", test_others },
 };
 
