@@ -9,34 +9,9 @@
 
 #include "virtio-iova-rig.c.inc"
 #include "hw/pci/pci_regs.h"
-#include "qobject/qdict.h"
-#include "qobject/qlist.h"
 #include "standard-headers/linux/virtio_iommu.h"
 
-#define PATH "/machine/peripheral/dev0/virtio-backend"
 #define HPET 0xfed00000ull
-
-/* A counter of x-query-virtio-iotlb */
-static uint64_t counter(Rig *rig, const char *name)
-{
-    QDict *answer = qtest_qmp(rig->qts, "{ 'execute': "
-                              "'x-query-virtio-iotlb' }");
-    QList *list = qdict_get_qlist(answer, "return");
-    uint64_t value = UINT64_MAX;
-    const QListEntry *entry;
-
-    g_assert_nonnull(list);
-    QLIST_FOREACH_ENTRY(list, entry) {
-        QDict *info = qobject_to(QDict, qlist_entry_obj(entry));
-
-        if (g_str_equal(qdict_get_str(info, "path"), PATH)) {
-            value = qdict_get_int(info, name);
-        }
-    }
-    qobject_unref(answer);
-    g_assert_cmpuint(value, !=, UINT64_MAX);
-    return value;
-}
 
 static void expect_engine(Rig *rig, const char *start)
 {

@@ -219,6 +219,36 @@ static void test_rights(const void *opaque)
     rig_stop(&rig);
 }
 
+/*
+ * 6.1: a driver that does not accept ACCESS_PLATFORM does not get on, and who
+ * runs the machine learns which device it is and what to do.
+ */
+static void test_platform(const void *opaque)
+{
+    const RigOptions *opt = opaque;
+    uint64_t features;
+    Rig rig;
+
+    rig_boot(&rig, opt);
+    features = qvirtio_get_features(rig.vdev) & ~QVIRTIO_F_BAD_FEATURE;
+    rig.vdev->bus->set_features(rig.vdev, features &
+                                ~(1ull << VIRTIO_F_ACCESS_PLATFORM));
+    rig.vdev->bus->set_status(rig.vdev, VIRTIO_CONFIG_S_ACKNOWLEDGE |
+                              VIRTIO_CONFIG_S_DRIVER |
+                              VIRTIO_CONFIG_S_FEATURES_OK);
+    g_assert_false(rig.vdev->bus->get_status(rig.vdev) &
+                   VIRTIO_CONFIG_S_FEATURES_OK);
+    g_assert_cmpuint(count_in_file(rig.stderr_log, "dev0: virtio-echo: the "
+                                   "guest's driver does not accept "
+                                   "VIRTIO_F_ACCESS_PLATFORM"), ==, 1);
+    g_assert_cmpuint(count_in_file(rig.stderr_log, "iommu_platform=off"), ==,
+                     1);
+
+    qvirtio_start_device(rig.vdev);
+    rig_negotiate(&rig);
+    rig_stop(&rig);
+}
+
 /* Bounce buffers of a chain that is given up half-way are given back. */
 static void test_bounce(const void *opaque)
 {
@@ -312,6 +342,7 @@ int main(int argc, char **argv)
             add("rights", test_rights, kind, packed, 0);
         }
         add("last-byte", test_last_byte, kind, false, 0);
+        add("platform", test_platform, kind, false, 0);
     }
     add("one-translation", test_one_translation, QIOMMU_VIRTIO, false, 0);
     qtest_add_data_func("virtio-iova/bounce", &no_iommu, test_bounce);

@@ -60,6 +60,8 @@ struct VirtIOIotlb {
     uint64_t translations;
     uint64_t faults;
     uint64_t slow;
+    uint64_t refused;
+    bool told;                  /* atomic: of what was refused */
     QLIST_ENTRY(VirtIOIotlb) next;
 };
 
@@ -171,6 +173,23 @@ void virtio_iotlb_flush(VirtIOIotlb *iotlb, const char *why)
 {
     trace_virtio_iotlb_flush(iotlb->name, why);
     iotlb_flush(iotlb->cache);
+}
+
+void virtio_iotlb_reset(VirtIOIotlb *iotlb)
+{
+    virtio_iotlb_flush(iotlb, "reset");
+    qatomic_set(&iotlb->told, false);
+}
+
+void virtio_iotlb_refused(VirtIOIotlb *iotlb, unsigned queue, hwaddr iova)
+{
+    qatomic_inc(&iotlb->refused);
+    if (!qatomic_xchg(&iotlb->told, true)) {
+        warn_report("%s: queue %u: buffer at 0x%" HWADDR_PRIx ": not mapped "
+                    "for the device; the request fails, others that do are "
+                    "only counted until a reset", iotlb->vdev->name, queue,
+                    iova);
+    }
 }
 
 static bool is_notifying(IOMMUMemoryRegion *mr)
@@ -372,6 +391,7 @@ VirtioIotlbInfoList *qmp_x_query_virtio_iotlb(Error **errp)
             .translations = qatomic_read(&iotlb->translations),
             .faults = qatomic_read(&iotlb->faults),
             .slow = qatomic_read(&iotlb->slow),
+            .refused = qatomic_read(&iotlb->refused),
             .fills = stats.fills,
             .fills_dropped = stats.drops,
             .invalidations = stats.invalidations,

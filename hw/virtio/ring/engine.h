@@ -18,6 +18,7 @@
 #include "hw/qdev-properties.h"
 #include "device-iotlb.h"
 #include "qemu/bitmap.h"
+#include "qemu/timer.h"
 #include "ring.h"
 #include "windows.h"
 
@@ -27,6 +28,14 @@ typedef enum VirtIORingChoice {
 } VirtIORingChoice;
 
 extern const PropertyInfo qdev_prop_virtio_ring;
+
+/** VirtIOIommuFault: what a buffer that the IOMMU refuses does */
+typedef enum VirtIOIommuFault {
+    VIRTIO_IOMMU_FAULT_REQUEST,     /* the request fails, if it can */
+    VIRTIO_IOMMU_FAULT_BREAK,       /* the device needs a reset */
+} VirtIOIommuFault;
+
+extern const PropertyInfo qdev_prop_virtio_iommu_fault;
 
 /**
  * VirtRingCounters: what happened in a queue since it was set up
@@ -69,6 +78,8 @@ typedef struct VirtRingCounters {
  *     of when it is (behind an IOMMU)
  * @areas, @pages: the ring behind an IOMMU, while @reader watches it
  * @linger: how often to look for more before the event loop goes round
+ * @failed: requests that ring_fail() has completed since the last pause
+ * @paused: nothing is to be taken until @resume; atomic
  *
  * Context: the queue's thread; @on changes under the BQL while no other
  * thread serves the queue.
@@ -100,12 +111,15 @@ typedef struct VirtRingEngine {
     uint64_t near_generation;
     VirtRingAreas areas;
     VirtRingAreaPages pages;
+    QEMUTimer *resume;
+    unsigned failed;
     DECLARE_BITMAP(foreign_at, VRING_SEGMENTS_MAX);
     uint8_t labels;
     bool owes_notification;
     bool notify;
     bool bunches;
     bool gone;
+    bool paused;
     bool on;
 } VirtRingEngine;
 

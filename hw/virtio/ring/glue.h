@@ -19,6 +19,12 @@ static inline bool ring_on(const VirtQueue *vq)
     return vq->engine && vq->engine->on;
 }
 
+/* Is anything to be taken from the queue? See ring_pause() */
+static inline bool ring_serves(const VirtRingEngine *e)
+{
+    return likely(!qatomic_read(&e->paused));
+}
+
 /* Note where the ring is in @caches, which nobody else sees yet */
 static void ring_prepare(VirtQueue *vq, VRingMemoryRegionCaches *caches);
 /* Decide whether the engine serves @vq, whose rings were set just now */

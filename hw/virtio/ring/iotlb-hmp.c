@@ -28,6 +28,8 @@ void hmp_virtio_iotlb(Monitor *mon, const QDict *qdict)
         monitor_printf(mon, "  translations:  %" PRIu64 ", %" PRIu64
                        " faults, %" PRIu64 " not plain memory\n",
                        i->translations, i->faults, i->slow);
+        monitor_printf(mon, "  requests:      %" PRIu64 " refused\n",
+                       i->refused);
         monitor_printf(mon, "  fills:         %" PRIu64 ", %" PRIu64
                        " dropped\n", i->fills, i->fills_dropped);
         monitor_printf(mon, "  invalidations: %" PRIu64 ", %" PRIu64

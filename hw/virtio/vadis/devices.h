@@ -55,4 +55,14 @@ void vadis_describe_properties(ObjectClass *klass);
  */
 void vadis_notify_error(VirtIODevice *vdev);
 
+/**
+ * vadis_platform_refused - say why a driver does not get on
+ * @vdev: device that offers VIRTIO_F_ACCESS_PLATFORM, which was not accepted
+ *
+ * FEATURES_OK is refused, and the guest cannot tell why.
+ *
+ * Context: BQL held.
+ */
+void vadis_platform_refused(VirtIODevice *vdev);
+
 #endif
