@@ -5,22 +5,16 @@ import re
 import signal
 
 import moving
-from vadis import unpacked
+import testpmd
 from vmtest import VM
 
 SLOTS = {"net0": 0x10, "net1": 0x11}
-# Of the driver's plugins only these are loaded; the programs that build
-# against DPDK, which come with testpmd, are not needed at all.
-PLUGINS = ("net_virtio", "mempool_ring")
-SKIP = r"-dev_|-doc_|^(linux|gcc|g\+\+|cpp|python|perl|binutils)"
+PLUGINS = ("bus_pci", "net_virtio", "mempool_ring")
 PACKETS = 10000
 
 PREPARE = """
 set -e
-mkdir -p /run/pmds /dev/hugepages
-for name in {plugins}; do
-    cp {root}/usr/lib/x86_64-linux-gnu/dpdk/pmds-*/librte_$name.so.* /run/pmds
-done
+mkdir -p /dev/hugepages
 mount -t hugetlbfs none /dev/hugepages
 for device in {devices}; do
     cd /sys/bus/pci/devices/$device
@@ -32,32 +26,21 @@ done
 """
 
 
-def words_of_testpmd(root):
-    """The words that start testpmd on the loader and libraries it came with."""
-    libraries = f"{root}/usr/lib/x86_64-linux-gnu:{root}/lib/x86_64-linux-gnu"
-    words = [f"{root}/lib64/ld-linux-x86-64.so.2", "--library-path",
-             libraries, f"{root}/usr/bin/dpdk-testpmd", "-l", "0,1",
-             "--no-telemetry"]
-    for name in PLUGINS:
-        words += ["-d", f"/run/pmds/librte_{name}.so.23"]
-    return words + ["--", "--total-num-mbufs=4096", "--forward-mode=io",
-                    "--tx-first", "--stats-period=1"]
-
-
 def test_testpmd_forwards_between_two_cards():
     """Packets go round between two cards on one wire, none of them lost."""
-    root = unpacked.get("bookworm", "dpdk-dev", SKIP)
+    words = testpmd.words(testpmd.get(), PLUGINS, ["-l", "0,1"],
+                          ["--total-num-mbufs=4096", "--forward-mode=io",
+                           "--tx-first", "--stats-period=1"])
     with VM(name="dpdk", memory="2G", smp=2, virtio_opts="in_order=on",
             modules=["uio_pci_generic"], append="hugepages=256",
             args=list(moving.WIRE),
             devices=[f"virtio-net-pci,netdev=port{i},romfile=,id={name},"
                      f"addr={slot:#x}"
                      for i, (name, slot) in enumerate(SLOTS.items())]) as vm:
-        vm.run(PREPARE.format(root=root, plugins=" ".join(PLUGINS),
-                              devices=" ".join(f"0000:00:{slot:02x}.0" for
+        vm.run(PREPARE.format(devices=" ".join(f"0000:00:{slot:02x}.0" for
                                                slot in SLOTS.values())),
                check=True)
-        command = vm.popen(words_of_testpmd(root))
+        command = vm.popen(words)
 
         def moved():
             assert not command.done, command.stdout[-2000:]

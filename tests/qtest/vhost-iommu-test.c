@@ -292,8 +292,8 @@ static IotlbMsg wait_message(Server *server, uint8_t type, uint64_t iova)
     return found;
 }
 
-/* The back end asks for @iova; what it is told */
-static IotlbMsg miss(Server *server, uint64_t iova, uint8_t access)
+/* The back end asks for @iova. */
+static void ask(Server *server, uint64_t iova, uint8_t access)
 {
     IotlbMsg msg = { .iova = iova, .perm = access, .type = IOTLB_MISS };
     Header h = { BACKEND_IOTLB, FLAG_VERSION, sizeof(msg) };
@@ -305,7 +305,35 @@ static IotlbMsg miss(Server *server, uint64_t iova, uint8_t access)
     g_assert_cmpint(server->backend, >=, 0);
     g_assert_cmpint(write(server->backend, buf, sizeof(buf)), ==, sizeof(buf));
     g_mutex_unlock(&server->lock);
+}
+
+/* The back end asks for @iova; what it is told */
+static IotlbMsg miss(Server *server, uint64_t iova, uint8_t access)
+{
+    ask(server, iova, access);
     return wait_message(server, IOTLB_UPDATE, iova);
+}
+
+/*
+ * The back end asks for @iova in vain, and the IOMMU takes note.
+ * @mapped: an IOVA that is asked for next, so that the answer to @iova is in
+ */
+static void refused(Rig *rig, uint64_t iova, uint8_t access, uint64_t mapped)
+{
+    QIommuFault fault;
+
+    g_assert_false(qiommu_take_fault(rig->iommu, &fault));
+    g_mutex_lock(&rig->server.lock);
+    g_array_set_size(rig->server.messages, 0);
+    g_mutex_unlock(&rig->server.lock);
+    ask(&rig->server, iova, access);
+    miss(&rig->server, mapped, ACCESS_RO);
+    g_mutex_lock(&rig->server.lock);
+    g_assert_cmpuint(rig->server.messages->len, ==, 1);
+    g_mutex_unlock(&rig->server.lock);
+    g_assert_true(qiommu_take_fault(rig->iommu, &fault));
+    g_assert_cmphex(fault.iova & ~0xfffull, ==, iova);
+    g_assert_cmpint(fault.write, ==, access != ACCESS_RO);
 }
 
 /* An unmap that reaches out of the hole is told as far as it does */
@@ -334,7 +362,12 @@ static void test_unmap_across_the_hole(void)
     rig_stop(&rig);
 }
 
-/* Memory mapped for reading is told as such, other memory with all rights. */
+/*
+ * What is not mapped, or not for that, is not told of.
+ * Memory mapped for reading is told as such, other memory with all rights.
+ * That includes memory mapped for writing alone: DPDK asks for both rights to
+ * put a frame into a buffer, and would wait for them for ever.
+ */
 static void test_rights(const void *opaque)
 {
     uint64_t page;
@@ -343,9 +376,14 @@ static void test_rights(const void *opaque)
     rig_boot(&rig, GPOINTER_TO_UINT(opaque));
     page = guest_alloc(&rig.qs->alloc, QIOMMU_PAGE);
     qiommu_map(rig.iommu, AREA, page, QIOMMU_PAGE, QIOMMU_READ);
+    qiommu_map(rig.iommu, AREA + QIOMMU_PAGE, page, QIOMMU_PAGE, QIOMMU_WRITE);
     rig_run(&rig);
+    refused(&rig, AREA, ACCESS_RW, page);
+    refused(&rig, AREA + 2 * QIOMMU_PAGE, ACCESS_RO, page);
     g_assert_cmpuint(miss(&rig.server, AREA, ACCESS_RO).perm, ==, ACCESS_RO);
     g_assert_cmpuint(miss(&rig.server, page, ACCESS_RO).perm, ==, ACCESS_RW);
+    g_assert_cmpuint(miss(&rig.server, AREA + QIOMMU_PAGE, ACCESS_RW).perm, ==,
+                     ACCESS_RW);
     qvirtio_reset(rig.vdev);
     rig_stop(&rig);
 }

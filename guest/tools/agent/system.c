@@ -7,6 +7,7 @@
 #include <limits.h>
 #include <linux/netlink.h>
 #include <net/if.h>
+#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -20,6 +21,11 @@
 #include "agent.h"
 
 #define PORT_NAME "vadis.agent"
+#define PCI_DEVICES "/sys/bus/pci/devices"
+#define PCI_VENDOR_VIRTIO 0x1af4
+#define PCI_VIRTIO_FIRST 0x1000
+#define PCI_VIRTIO_LAST 0x107f
+#define DEFERRED_MS 60000               /* without any event */
 
 static void make_dirs(const char *path)
 {
@@ -99,6 +105,77 @@ static void mount_root(const char *tag, const char *options)
     switch_root();
 }
 
+/* A number in a file of a PCI device in sysfs; 0 if it cannot be read */
+static unsigned pci_number(const char *device, const char *file)
+{
+    char path[PATH_MAX];
+    unsigned value = 0;
+    FILE *f;
+
+    snprintf(path, sizeof(path), PCI_DEVICES "/%s/%s", device, file);
+    f = fopen(path, "re");
+    if (f) {
+        if (fscanf(f, "%x", &value) != 1) {
+            value = 0;
+        }
+        fclose(f);
+    }
+    return value;
+}
+
+static bool is_unbound_virtio(const char *device)
+{
+    unsigned id = pci_number(device, "device");
+    char path[PATH_MAX];
+
+    snprintf(path, sizeof(path), PCI_DEVICES "/%s/driver", device);
+    return pci_number(device, "vendor") == PCI_VENDOR_VIRTIO &&
+           id >= PCI_VIRTIO_FIRST && id <= PCI_VIRTIO_LAST &&
+           access(path, F_OK);
+}
+
+static bool any_unbound_virtio(void)
+{
+    DIR *d = opendir(PCI_DEVICES);
+    struct dirent *e;
+    bool found = false;
+
+    while (d && !found && (e = readdir(d))) {
+        found = e->d_name[0] != '.' && is_unbound_virtio(e->d_name);
+    }
+    if (d) {
+        closedir(d);
+    }
+    return found;
+}
+
+/*
+ * The kernel puts off the devices behind a virtio-iommu until that has its
+ * driver, and then binds them in a thread of its own.
+ */
+static void wait_deferred(void)
+{
+    struct pollfd p = { -1, POLLIN, 0 };
+
+    if (access("/sys/bus/virtio/drivers/virtio_iommu", F_OK)) {
+        return;
+    }
+    p.fd = open_uevents();
+    while (any_unbound_virtio()) {
+        char event[UEVENT_MAX];
+        size_t len;
+
+        if (poll(&p, 1, DEFERRED_MS) == 0) {
+            say("a virtio device has no driver");
+            break;
+        }
+        while (next_uevent(p.fd, event, sizeof(event), &len)) {
+            continue;
+        }
+    }
+    close(p.fd);
+}
+
 /* One line of /vadis.conf: a word, then fields separated by tabs. */
 static void configure(struct config *config, char *line)
 {
@@ -132,6 +209,7 @@ static void configure(struct config *config, char *line)
 static void read_conf(struct config *config)
 {
     FILE *f = fopen("/vadis.conf", "re");
+    bool loaded = false;
     char *line = NULL;
     size_t cap = 0;
     ssize_t len;
@@ -142,6 +220,11 @@ static void read_conf(struct config *config)
     while ((len = getline(&line, &cap, f)) > 0) {
         if (line[len - 1] == '\n') {
             line[len - 1] = 0;
+        }
+        /* Modules come first. */
+        if (!loaded && strncmp(line, "module\t", strlen("module\t"))) {
+            loaded = true;
+            wait_deferred();
         }
         configure(config, line);
     }
