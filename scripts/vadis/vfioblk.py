@@ -7,7 +7,7 @@ Shared by the demo and the guest tests.
 from . import guesttool
 from .machine import escape
 
-PROGRAM = "/run/vadis/vfio-blk"         # in the guest
+PROGRAM = "/run/vadis/vfio-blk"         # in a guest on the host's root
 MODULES = ("vfio_iommu_type1", "vfio-pci")
 
 # name: (-device of the IOMMU, the kernel's command line, modules)
@@ -34,6 +34,7 @@ IOMMU_NODES = {
     "intel-iommu": "/machine/peripheral/iommu0",
     "virtio-iommu": "/machine/peripheral/iommu0/virtio-backend",
 }
+DISK_NODE = "/machine/peripheral/user/virtio-backend"
 
 
 def settings(iommu, disk, slot, extra="", drive=""):

@@ -10,7 +10,7 @@ move together or a later read shows it.
 import dataclasses
 import subprocess
 
-from vadis import paths, peer
+from vadis import paths, peer, vfioblk
 from vmtest import Load, VM, load_files
 
 DEVICES = (
@@ -35,10 +35,14 @@ WAIT = 180
 
 @dataclasses.dataclass(frozen=True)
 class Ring:
-    """What the devices offer and, as tests assert, the guest takes."""
+    """What the devices offer and, as tests assert, the guest takes.
+
+    :param iommu: all devices are behind it; a key of vfioblk.IOMMUS
+    """
     packed: bool
     in_order: bool = False
     event_idx: bool = True
+    iommu: str = None
 
     @property
     def kernel(self):
@@ -48,21 +52,25 @@ class Ring:
     @property
     def options(self):
         return ",".join(["in_order=on"] * self.in_order +
-                        ["event_idx=off"] * (not self.event_idx))
+                        ["event_idx=off"] * (not self.event_idx) +
+                        ["iommu_platform=on", "disable-legacy=on"] *
+                        bool(self.iommu))
 
     @property
     def negotiated(self):
         """QEMU's names of those of its features that the guest has taken."""
         return ({"VIRTIO_F_RING_PACKED"} if self.packed else set()) | \
             ({"VIRTIO_F_IN_ORDER"} if self.in_order else set()) | \
-            ({"VIRTIO_RING_F_EVENT_IDX"} if self.event_idx else set())
+            ({"VIRTIO_RING_F_EVENT_IDX"} if self.event_idx else set()) | \
+            ({"VIRTIO_F_IOMMU_PLATFORM"} if self.iommu else set())
 
     @property
     def engine(self):
         """What the monitor says of a queue that the engine serves."""
         return ("vadis: " + ("packed" if self.packed else "split") +
                 ", event index" * self.event_idx +
-                ", in order" * self.in_order)
+                ", in order" * self.in_order +
+                ", behind an IOMMU" * bool(self.iommu))
 
 
 RINGS = {
@@ -73,6 +81,10 @@ RINGS = {
     "split-in_order": Ring(False, True),
     "split-in_order-noevent": Ring(False, True, False),
 }
+# Behind an IOMMU, whose state moves with the guest.
+BEHIND = {f"{name}-{iommu}": dataclasses.replace(RINGS[name], iommu=iommu)
+          for iommu in vfioblk.IOMMUS for name in ("packed", "split")}
+BY_NAME = RINGS | BEHIND
 
 
 def make_images(home):
@@ -87,7 +99,13 @@ def make_vm(home, name, ring, who=AUTO, devices=DEVICES, args=(),
 
     :param who: AUTO, STOCK or DEBIAN
     """
-    args = [*WIRE, *args]
+    args, devices = [*WIRE, *args], list(devices)
+    if ring.iommu:
+        device, append, modules = vfioblk.IOMMUS[ring.iommu]
+        # It is not behind itself.
+        devices.insert(0, device + ",iommu_platform=off" *
+                       device.startswith("virtio"))
+        more = {"append": append, "modules": modules, **more}
     for drive in drives:
         args += ["-drive", f"if=none,id={drive},format=qcow2,cache=unsafe,"
                  f"file={home}/{drive}.qcow2"]
@@ -95,14 +113,14 @@ def make_vm(home, name, ring, who=AUTO, devices=DEVICES, args=(),
         args += ["-global", "virtio-device.x-ring=stock"]
     vm = VM(name=f"{name}-{who}", root="initramfs", memory="256M", smp=2,
             kernel=ring.kernel, packed=ring.packed, virtio_opts=ring.options,
-            devices=list(devices), args=args, files=load_files(),
+            devices=devices, args=args, files=load_files(),
             qemu=peer.get() if who == DEBIAN else None, **more)
     vm.who, vm.ring = who, ring
     return vm
 
 
 VARIED = {"VIRTIO_F_RING_PACKED", "VIRTIO_F_IN_ORDER",
-          "VIRTIO_RING_F_EVENT_IDX"}
+          "VIRTIO_RING_F_EVENT_IDX", "VIRTIO_F_IOMMU_PLATFORM"}
 
 
 def negotiated(vm, device):

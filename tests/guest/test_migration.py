@@ -10,8 +10,14 @@ import moving
 # Debian's own QEMU takes part only where its stream is right; a balloon keeps
 # a buffer of its statistics queue, which upstream cannot send in order.
 DEVICES = (*moving.DEVICES, moving.BALLOON)
-RINGS = pytest.mark.parametrize("name", ["packed", "split",
-                                         "packed-in_order"])
+NAMES = ["packed", "split", "packed-in_order"]
+
+
+def pytest_generate_tests(metafunc):
+    """--soak adds snapshots behind an IOMMU."""
+    if "snapshot" in metafunc.fixturenames:
+        metafunc.parametrize("snapshot", NAMES + list(moving.BEHIND) if
+                             metafunc.config.getoption("--soak") else NAMES)
 
 
 @pytest.fixture
@@ -21,7 +27,7 @@ def images(home):
     return home
 
 
-@RINGS
+@pytest.mark.parametrize("name", NAMES)
 def test_live_migration_under_load(images, name, rounds):
     """Over a socket, there and back again, with all loads running."""
     ring = moving.RINGS[name]
@@ -59,10 +65,9 @@ def test_migration_to_a_file(images, name):
             moving.finish(target, loads)
 
 
-@RINGS
-def test_savevm_and_loadvm_under_load(images, name, rounds):
+def test_savevm_and_loadvm_under_load(images, snapshot, rounds):
     """Go back to a snapshot, memory and disk alike, and work on from there."""
-    ring = moving.RINGS[name]
+    ring = moving.BY_NAME[snapshot]
     with moving.make_vm(images, "source", ring, devices=DEVICES) as vm:
         loads = moving.start_background(vm)
         for number in range(rounds(2, 10)):

@@ -8,33 +8,40 @@ import re
 import pytest
 
 import moving
-from moving import AUTO, DEBIAN, RINGS, STOCK
+from moving import AUTO, BY_NAME, DEBIAN, RINGS, STOCK
 from vmtest import Load
 
 ROUTES = ((AUTO, DEBIAN, AUTO), (DEBIAN, AUTO, DEBIAN), (AUTO, STOCK, AUTO))
 REFUSED = "'virtio-ring-in-flight-needs-vadis'"
 
-# What a test usually runs on, and what --soak adds.
+# What a test usually runs on, and what --soak adds. Behind an IOMMU upstream's
+# split rings of 1024 entries break where an entry crosses a page.
 CELLS = {
     "test_moves_under_load": (
         [("packed", "live", ROUTES[1]),
          ("packed-in_order", "file", ROUTES[0]),
          ("split-noevent", "postcopy", ROUTES[1]),
          ("packed-noevent", "postcopy", ROUTES[2])],
-        itertools.product(RINGS, moving.WAYS, ROUTES)),
+        [*itertools.product(RINGS, moving.WAYS, ROUTES),
+         *((name, way, route) for name, way, route in itertools.product(
+             moving.BEHIND, moving.WAYS, ROUTES[1:])
+           if DEBIAN not in route or BY_NAME[name].packed)]),
     "test_snapshot_of_one_is_loaded_by_the_other": (
         [("packed", DEBIAN, AUTO)],
         [("packed", AUTO, DEBIAN), ("split", DEBIAN, AUTO),
          ("split", AUTO, DEBIAN)]),
     "test_requests_in_flight_are_finished_there": (
         [("split", AUTO, DEBIAN, "all"), ("packed", DEBIAN, AUTO, "all"),
-         ("packed-in_order", AUTO, AUTO, "one")],
+         ("packed-in_order", AUTO, AUTO, "one"),
+         ("packed-intel-iommu", AUTO, AUTO, "all")],
         [(*move, stuck) for stuck in ("one", "all") for move in (
             ("split", AUTO, DEBIAN), ("split", DEBIAN, AUTO),
             ("packed", DEBIAN, AUTO), ("packed", AUTO, AUTO),
             ("packed", AUTO, STOCK), ("packed", STOCK, AUTO),
             ("packed-in_order", AUTO, AUTO),
-            ("split-in_order", AUTO, AUTO))]),
+            ("split-in_order", AUTO, AUTO),
+            *((name, source, target) for name in moving.BEHIND
+              for source, target in ((AUTO, AUTO), (STOCK, AUTO))))]),
     "test_what_upstream_cannot_do_is_refused": (
         [("packed", AUTO, DEBIAN, REFUSED),
          ("split-in_order", AUTO, DEBIAN, REFUSED),
@@ -73,7 +80,7 @@ def images(home):
 
 def test_moves_under_load(images, ring, way, route):
     """From one to the next, with all loads running and checked."""
-    ring = RINGS[ring]
+    ring = BY_NAME[ring]
     with contextlib.ExitStack() as stack:
         source = stack.enter_context(
             moving.make_vm(images, "stop0", ring, route[0]))
@@ -98,7 +105,7 @@ def test_moves_under_load(images, ring, way, route):
 
 def test_snapshot_of_one_is_loaded_by_the_other(images, ring, source, target):
     """savevm under load here, loadvm there: every load goes on."""
-    ring = RINGS[ring]
+    ring = BY_NAME[ring]
     with moving.make_vm(images, "saved", ring, source) as vm:
         loads = moving.start_background(vm)
         for load in loads:
@@ -162,7 +169,7 @@ def on_whole_disk(home, ring, who):
 def test_requests_in_flight_are_finished_there(home, ring, source, target,
                                                stuck):
     """A request that was taken here is answered there, none is lost."""
-    ring = RINGS[ring]
+    ring = BY_NAME[ring]
     with stopped_in_flight(home, ring, source, stuck) as (vm, load), \
             on_whole_disk(home, ring, target) as other:
         moving.live(vm, other, home)
@@ -176,7 +183,7 @@ def test_requests_in_flight_are_finished_there(home, ring, source, target,
 def test_what_upstream_cannot_do_is_refused(home, ring, source, target,
                                             reason):
     """The target names the reason and ends; the source's guest goes on."""
-    ring = RINGS[ring]
+    ring = BY_NAME[ring]
     with stopped_in_flight(home, ring, source, "one") as (vm, load), \
             on_whole_disk(home, ring, target) as other:
         moving.send(vm, other, home)

@@ -9,7 +9,6 @@ from vmtest import VM
 SLOT = 0x12
 ADDRESS = f"0000:00:{SLOT:02x}.0"
 DISK = 4 << 20
-QEMU_NODE = "/machine/peripheral/user/virtio-backend"
 
 
 @pytest.fixture(scope="module", params=[
@@ -40,7 +39,7 @@ def drive(guest, *words):
 def test_data(guest):
     said = drive(guest, "--blocks", "200")
     assert f"{'packed' if guest.packed else 'split'} ring" in said
-    status = guest.qmp("x-query-virtio-status", path=QEMU_NODE)
+    status = guest.qmp("x-query-virtio-status", path=vfioblk.DISK_NODE)
     assert any("VIRTIO_F_IOMMU_PLATFORM" in f
                for f in status["guest-features"]["transports"])
     # What the guest wrote is in the host's file: not all zeroes, not at once.
@@ -92,5 +91,5 @@ def test_hostile_slow_disk(iommu, iothread, tmp_path):
         assert said.count("rounds, 0 bytes written after the unmap") == 2
         assert read("x-iommu-drains") > before
         assert read("x-iommu-drain-parked") == 0
-        assert read("x-iommu-in-flight", QEMU_NODE) == 0
+        assert read("x-iommu-in-flight", vfioblk.DISK_NODE) == 0
         vm.run(["uname", "-r"], check=True)

@@ -10,15 +10,15 @@
 #include <sys/mman.h>
 #include "blk.h"
 
-#define HOSTILE_ROUNDS  20u
-
 static const char usage[] =
-"usage: vfio-blk PCI-ADDRESS [--blocks N] [--slow N] [--hostile ATTACK]...\n"
+"usage: vfio-blk PCI-ADDRESS [--blocks N] [--slow N] [--rounds N]\n"
+"                [--hostile ATTACK]...\n"
 "Drives a virtio-blk device that vfio-pci has, behind the machine's IOMMU.\n"
 "It WRITES to the disk.\n"
 "\n"
 "  --blocks N         write N blocks of 16 KiB, then read and compare (64)\n"
 "  --slow N           the disk is: attack when N reads have completed (0)\n"
+"  --rounds N         make each attack so often (20)\n"
 "  --hostile unmap    take the buffers away while the device reads into them\n"
 "  --hostile remap    ... and map other memory at their IOVAs\n"
 "  --hostile close    close everything while the device reads\n"
@@ -95,6 +95,7 @@ static void check_blocks(Blk *b, uint64_t blocks)
 
 /* So many reads are waited for before an attack */
 static unsigned completed_first;
+static unsigned rounds = 20;
 
 /* Reads into all slots, shown to the device and not waited for */
 static void start_reads(Blk *b)
@@ -129,7 +130,7 @@ static void attack_unmap(Blk *b, bool remap)
     uint64_t late = 0;
     unsigned errors;
 
-    for (unsigned round = 0; round < HOSTILE_ROUNDS; round++) {
+    for (unsigned round = 0; round < rounds; round++) {
         uint8_t *old = b->data;
 
         start_reads(b);
@@ -161,14 +162,14 @@ static void attack_unmap(Blk *b, bool remap)
         }
     }
     printf("hostile %s: %u rounds, %llu bytes written after the unmap\n",
-           remap ? "remap" : "unmap", HOSTILE_ROUNDS,
+           remap ? "remap" : "unmap", rounds,
            (unsigned long long)late);
 }
 
 /* After a reset nothing is written to memory that was the device's. */
 static void attack_reset(Blk *b)
 {
-    for (unsigned round = 0; round < HOSTILE_ROUNDS; round++) {
+    for (unsigned round = 0; round < rounds; round++) {
         start_reads(b);
         blk_stop(b);
         vfio_unmap(&b->vfio, BLK_DATA_IOVA, BLK_DATA_SIZE);
@@ -180,18 +181,18 @@ static void attack_reset(Blk *b)
         blk_restart(b);
         check_blocks(b, BLK_SLOTS);
     }
-    printf("hostile reset: %u rounds\n", HOSTILE_ROUNDS);
+    printf("hostile reset: %u rounds\n", rounds);
 }
 
 static void attack_close(Blk *b, const char *bdf)
 {
-    for (unsigned round = 0; round < HOSTILE_ROUNDS; round++) {
+    for (unsigned round = 0; round < rounds; round++) {
         start_reads(b);
         blk_close(b);
         blk_open(b, bdf);
         check_blocks(b, BLK_SLOTS);
     }
-    printf("hostile close: %u rounds\n", HOSTILE_ROUNDS);
+    printf("hostile close: %u rounds\n", rounds);
 }
 
 int main(int argc, char **argv)
@@ -208,6 +209,7 @@ int main(int argc, char **argv)
         bool known = i + 1 < argc &&
                      (!strcmp(argv[i], "--blocks") ||
                       !strcmp(argv[i], "--slow") ||
+                      !strcmp(argv[i], "--rounds") ||
                       (!strcmp(argv[i], "--hostile") &&
                        (!strcmp(argv[i + 1], "unmap") ||
                         !strcmp(argv[i + 1], "remap") ||
@@ -221,6 +223,8 @@ int main(int argc, char **argv)
             blocks = strtoull(argv[i + 1], NULL, 0);
         } else if (!strcmp(argv[i], "--slow")) {
             completed_first = strtoul(argv[i + 1], NULL, 0);
+        } else if (!strcmp(argv[i], "--rounds")) {
+            rounds = strtoul(argv[i + 1], NULL, 0);
         }
     }
 
