@@ -15,11 +15,11 @@ from .errors import Failure
 QUEUE_SIZE = 256
 BATCHES = (1, 4, 16, 64)
 DEVICES = ("echo", "blk", "net")
-SEGMENTS = {"echo": 2, "blk": 2, "net": 1}
+SEGMENTS = {"echo": 2, "blk": 2, "blk4k": 3, "net": 1}
 
 # Which clock is the claim.  virtio-net has no iothread: it runs in QEMU's
 # main loop, which asks for kicks again and again.
-METRIC = {"echo": "wall", "blk": "wall", "net": "cpu"}
+METRIC = {"echo": "wall", "blk": "wall", "blk4k": "wall", "net": "cpu"}
 
 EXIT_UNSUPPORTED = 77
 
