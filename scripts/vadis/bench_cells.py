@@ -122,7 +122,8 @@ class Tools:
         self.ringcount = os.path.join(directory, "tests", "ring", "ringcount")
         self.ringinsn = os.path.join(directory, "tests", "ring", "ringinsn")
         self.coretest = os.path.join(directory, "tests", "ringdev", "coretest")
-        for path in (self.driver, self.ringtest, self.coretest):
+        self.iotlb = os.path.join(directory, "tests", "iotlb", "iotlb-bench")
+        for path in (self.driver, self.ringtest, self.coretest, self.iotlb):
             if not os.access(path, os.X_OK):
                 raise Failure(f"no program {path}",
                               f"Build it: meson setup {directory} && "

@@ -19,7 +19,7 @@ does nothing.
 
 import functools
 
-from . import bench_stats, progress
+from . import bench_iotlb, bench_stats, progress
 from .bench_callgrind import Callgrind
 from .bench_cells import Cell, CellError, Config
 from .bench_labels import Monitor
@@ -34,7 +34,7 @@ LOADS = (
     (STAYS, Cell("echo", Config("packed"), 16)),
     (STAYS, Cell("blk", Config("packed"), 64)),
     (STAYS, Cell("blk4k", Config("packed", indirect=True), 64)),
-    (STAYS, Cell("net", Config("packed"), 256)),
+    (STAYS, Cell("net", Config("packed"), 64)),
     (EACH, Cell("echo", Config("packed"), 16)),
     (EACH, Cell("blk4k", Config("packed"), 64)),
     (EACH, Cell("blk4k", Config("packed", indirect=True), 64)),
@@ -224,6 +224,8 @@ def run(tools, variant, rounds, milliseconds, callgrind=True):
                 if rounds else []
         except CellError as err:
             raise Failure(f"iommu: {err}") from None
+    found["cache"] = bench_iotlb.run(tools, callgrind=callgrind) \
+        if rounds else []
     return found
 
 
@@ -287,4 +289,4 @@ def tables(found, name_of, value, ratio):
             ["cell", "mapped for", "no IOMMU", "x-iotlb=on", "x-iotlb=off",
              "on/none", "on/off", "unmaps, on", "unmaps, off"],
             time_rows(found, name_of, value, ratio)))
-    return made
+    return made + bench_iotlb.tables(found.get("cache"))

@@ -20,7 +20,8 @@ sys.path.insert(0, os.path.join(TOP, "scripts"))
 # pylint: disable=wrong-import-position
 from vadis import bench, bench_callgrind, bench_cells  # noqa: E402
 from vadis import bench_chart, bench_core, bench_growth  # noqa: E402
-from vadis import bench_iommu, bench_labels, bench_report  # noqa: E402
+from vadis import bench_iommu, bench_iotlb, bench_labels  # noqa: E402
+from vadis import bench_report  # noqa: E402
 from vadis import bench_share  # noqa: E402
 from vadis import bench_qemu, bench_smoke, bench_stats  # noqa: E402
 from vadis import bench_time  # noqa: E402
@@ -126,6 +127,17 @@ def test_all_three_sides_are_timed(tools, variant, translated):
     assert [len(table[2]) for table in made] == [len(rows)] * 2
     for _, head, lines in made:
         assert all(len(line) == len(head) for line in lines)
+
+
+def test_the_iotlb_alone_is_timed(tools):
+    rows = bench_iotlb.run(tools, 1, callgrind=False)
+    assert {row["case"]: row["missed"] for row in rows
+            if row["case"].startswith("hit")} == dict.fromkeys(
+                ("hit, 1 mapping", "hit, 1000 mappings",
+                 "hit, 1000000 mappings", "hit, three sizes"), 0)
+    (_, head, lines), = bench_iotlb.tables(rows)
+    assert len(lines) == len(rows)
+    assert all(len(line) == len(head) for line in lines)
 
 
 def test_what_is_mapped_for_a_request_needs_its_answer(tools, qemu):
