@@ -17,6 +17,7 @@ takes for the unmaps stands beside it, less what it takes for a register that
 does nothing.
 """
 
+import contextlib
 import functools
 
 from . import bench_iotlb, bench_stats, progress
@@ -46,6 +47,17 @@ ASKED = ("vtd_iotlb_page_hit", "vtd_iotlb_page_update")
 IOMMU = ("-device", "intel-iommu")
 # VT-d's registers, by whose write an invalidation is carried out
 INVALIDATES = frozenset(("vtd_drain_write",))
+
+# How many mappings there are: (first devices of QEMU, options of the driver).
+# VT-d maps each page of RAM; what that costs does not depend on how many.
+VIOMMU = ("-device", "virtio-iommu-pci,addr=3")
+MANY_CELL = Cell("blk4k", Config("packed"), 64)
+MANY = {"VT-d, 16384": (IOMMU, ["--iommu"]), **{
+    f"virtio-iommu, {number}": (VIOMMU, [
+        "--iommu", "--viommu", "3", "--mappings", str(number)])
+    for number in (2, 2000, 1000000)}}
+# Of the IOTLB: as by default, and so few that a request's pages do not stay
+ENTRIES = (1024, 4)
 
 # What is promised, by mapping: most translations per request, and least share
 # of upstream's translations that need not be made
@@ -210,6 +222,67 @@ def times(tools, variant, rounds, milliseconds):
     return [summarise(load, runs) for load, runs in found.items()]
 
 
+def translations(qemu):
+    """How often the IOMMU was asked so far."""
+    with Monitor(qemu.monitor_path) as monitor:
+        return sum(i["translations"]
+                   for i in monitor.ask("x-query-virtio-iotlb"))
+
+
+def with_entries(variant, first, entries):
+    """A QEMU whose IOTLBs have so many entries."""
+    props = [variant.props] * bool(variant.props) + [
+        "iommu_platform=on", f"x-iotlb-entries={entries}"]
+    return BenchQemu(Variant(variant.label, variant.binary, ",".join(props)),
+                     first=first, monitor=True)
+
+
+def many_row(name, samples):
+    """A row of many(): samples: [{entries: (ns, translations)}]."""
+    most, few = ENTRIES
+    return {
+        "mappings": name,
+        "time": {str(entries): bench_stats.summary(
+            [s[entries][0] for s in samples]) for entries in ENTRIES},
+        "asked": {str(entries): bench_stats.median(
+            [s[entries][1] for s in samples]) if samples else None
+            for entries in ENTRIES},
+        "miss_ns": bench_stats.summary(
+            [(s[few][0] - s[most][0]) / s[few][1] for s in samples
+             if s[few][1] > 0.5])}
+
+
+def many(tools, variant, rounds, milliseconds):
+    """Rows: what hits and misses cost by how many mappings there are."""
+    cell, found = MANY_CELL, {name: [] for name in MANY}
+    if "blk" not in variant.devices():
+        return []
+    with contextlib.ExitStack() as stack:
+        qemus = {(first, entries): stack.enter_context(
+            with_entries(variant, first, entries))
+            for first in (IOMMU, VIOMMU) for entries in ENTRIES}
+        for _ in range(rounds):
+            for name, (first, extra) in MANY.items():
+                probes, sample = [tools.probe()], {}
+                for entries in ENTRIES:
+                    qemu = qemus[first, entries]
+                    tools.place(qemu, cell.device)
+                    asked = translations(qemu)
+                    got = tools.drive(
+                        qemu, cell, ["--ms", str(milliseconds), *extra])
+                    asked = translations(qemu) - asked
+                    probes.append(tools.probe())
+                    if not bench_stats.void_reason(got, "wall"):
+                        sample[entries] = (
+                            bench_stats.per_request(got, "wall"), asked /
+                            (got["all_batches"] * got["batch"] +
+                             got["warmup_requests"]))
+                if len(sample) == len(ENTRIES) and min(probes) > 0 and \
+                        bench_stats.probes_agree(probes):
+                    found[name].append(sample)
+    return [many_row(name, samples) for name, samples in found.items()]
+
+
 def run(tools, variant, rounds, milliseconds, callgrind=True):
     """Everything, for report["iommu"]; rounds: 0 takes no time. None if this
     QEMU cannot remember translations."""
@@ -221,6 +294,8 @@ def run(tools, variant, rounds, milliseconds, callgrind=True):
             found["instructions"] = instructions(tools, variant) \
                 if callgrind else []
             found["times"] = times(tools, variant, rounds, milliseconds) \
+                if rounds else []
+            found["many"] = many(tools, variant, rounds, milliseconds) \
                 if rounds else []
         except CellError as err:
             raise Failure(f"iommu: {err}") from None
@@ -267,6 +342,15 @@ def time_rows(found, name_of, value, ratio):
             for row in found["times"]]
 
 
+def many_rows(rows, value):
+    """many() in words."""
+    most, few = (str(entries) for entries in ENTRIES)
+    return [[row["mappings"], value(row["time"][most]),
+             value(row["time"][few]), f"{row['asked'][few]:.3f}"
+             if row["asked"][few] is not None else "-",
+             value(row["miss_ns"])] for row in rows]
+
+
 def tables(found, name_of, value, ratio):
     """For the report, as bench_labels.tables()."""
     if not found:
@@ -289,4 +373,11 @@ def tables(found, name_of, value, ratio):
             ["cell", "mapped for", "no IOMMU", "x-iotlb=on", "x-iotlb=off",
              "on/none", "on/off", "unmaps, on", "unmaps, off"],
             time_rows(found, name_of, value, ratio)))
+    if found.get("many"):
+        made.append((
+            f"Behind an IOMMU by its mappings, {MANY_CELL}: time per request, "
+            "ns",
+            ["IOMMU, mappings", f"{ENTRIES[0]} entries",
+             f"{ENTRIES[1]} entries", "misses, with these", "ns for a miss"],
+            many_rows(found["many"], value)))
     return made + bench_iotlb.tables(found.get("cache"))

@@ -5,6 +5,7 @@
  */
 
 #include "fake-iommu.h"
+#include "count-locks.h"
 
 #define PAGES   4096u
 #define AT      0x7000000000ull
@@ -15,19 +16,29 @@
  */
 static uint64_t locks_taken;
 
-#define COUNTED(name, type)                                     \
-    int __real_##name(type *lock);                              \
-    int __wrap_##name(type *lock);                              \
-    int __wrap_##name(type *lock)                               \
-    {                                                           \
-        locks_taken++;                                          \
-        return __real_##name(lock);                             \
-    }
+int __wrap_pthread_mutex_lock(pthread_mutex_t *lock)
+{
+    locks_taken++;
+    return __real_pthread_mutex_lock(lock);
+}
 
-COUNTED(pthread_mutex_lock, pthread_mutex_t)
-COUNTED(pthread_mutex_trylock, pthread_mutex_t)
-COUNTED(pthread_rwlock_rdlock, pthread_rwlock_t)
-COUNTED(pthread_rwlock_wrlock, pthread_rwlock_t)
+int __wrap_pthread_mutex_trylock(pthread_mutex_t *lock)
+{
+    locks_taken++;
+    return __real_pthread_mutex_trylock(lock);
+}
+
+int __wrap_pthread_rwlock_rdlock(pthread_rwlock_t *lock)
+{
+    locks_taken++;
+    return __real_pthread_rwlock_rdlock(lock);
+}
+
+int __wrap_pthread_rwlock_wrlock(pthread_rwlock_t *lock)
+{
+    locks_taken++;
+    return __real_pthread_rwlock_wrlock(lock);
+}
 
 typedef struct Rig {
     FakeIommu *iommu;

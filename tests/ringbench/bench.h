@@ -139,6 +139,19 @@ void vtd_unmap(Vtd *vtd, uint64_t gpa, uint64_t len);
 /* Have what is queued carried out, with one register access. */
 void vtd_sync(Vtd *vtd);
 
+/* ------------------------------------------------------------ viommu.c */
+
+/**
+ * viommu_map_all: put a device behind a virtio-iommu that maps RAM one to one
+ * @slot: of the virtio-iommu
+ * @endpoint: slot of the device
+ * @mappings: how many there are in all, at least two. With more than 1024 each
+ *            page of what is allocated next is one, and those that are left lie
+ *            beyond RAM and are not used.
+ */
+void viommu_map_all(QTestClient *q, GuestRam *ram, unsigned slot,
+                    unsigned endpoint, uint64_t mappings);
+
 /* --------------------------------------------------------- virtio-pci.c */
 
 typedef struct VirtioPci {
@@ -254,6 +267,8 @@ typedef struct BenchConfig {
     const BenchDevice *device;
     bool packed, indirect, in_order, event_idx, labels, iommu;
     bool map_each;              /* memory is mapped for one request */
+    unsigned viommu;            /* slot of the virtio-iommu; 0: VT-d */
+    unsigned mappings;          /* of the virtio-iommu */
     bool leave;                 /* do not reset the device in the end */
     bool lockstep;              /* rest between batches; see loop.c */
     bool whole;                 /* count also what others disturbed */

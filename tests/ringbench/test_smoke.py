@@ -129,6 +129,36 @@ def test_all_three_sides_are_timed(tools, variant, translated):
         assert all(len(line) == len(head) for line in lines)
 
 
+def test_mappings_are_as_many_as_asked_for(tools, variant):
+    """Those that are not used are there, too: each is told when it goes."""
+    cell = bench_iommu.MANY_CELL
+    with bench_iommu.with_entries(variant, bench_iommu.VIOMMU, 1024) as qemu:
+        tools.place(qemu, cell.device)
+        for number in (2, 3000):
+            before = iotlb_counter(qemu, "invalidations")
+            for _ in range(2):
+                sample = tools.drive(
+                    qemu, cell, ["--requests", "512", "--warmup", "64",
+                                 "--check-all", "--leave", "--iommu",
+                                 "--viommu", "3", "--mappings", str(number)],
+                    bench_qemu.SLOTS["blk-zeroes"])
+                assert sample["checked_bytes"] == (512 + 64) * 4097
+            # The second time those of the first were taken away.
+            assert iotlb_counter(qemu, "invalidations") - before >= number
+
+
+def iotlb_counter(qemu, name):
+    with bench_labels.Monitor(qemu.monitor_path) as monitor:
+        return sum(i[name] for i in monitor.ask("x-query-virtio-iotlb"))
+
+
+def test_all_numbers_of_mappings_are_timed(tools, variant):
+    rows = bench_iommu.many(tools, variant, 1, 2)
+    assert [row["mappings"] for row in rows] == list(bench_iommu.MANY)
+    lines = bench_iommu.many_rows(rows, str)
+    assert all(len(line) == 5 for line in lines)
+
+
 def test_the_iotlb_alone_is_timed(tools):
     rows = bench_iotlb.run(tools, 1, callgrind=False)
     assert {row["case"]: row["missed"] for row in rows

@@ -48,6 +48,8 @@ static const char usage[] =
 "  --labels            accept and set batch labels (x-batch-labels=on)\n"
 "  --iommu             behind VT-d, all of RAM mapped; the device needs\n"
 "                      iommu_platform=on, QEMU an intel-iommu\n"
+"  --viommu N          with --iommu: behind the virtio-iommu in PCI slot N\n"
+"  --mappings N        of the virtio-iommu, all in force (2)\n"
 "  --map-each          map memory for one request, unmap it after that, as\n"
 "                      Linux with iommu.strict=1; not timed (with --ms). One\n"
 "                      register access per batch, also without --iommu\n"
@@ -113,7 +115,8 @@ enum {
     OPT_IN_ORDER, OPT_EVENT_IDX, OPT_QUEUE_SIZE, OPT_BATCH, OPT_OUTSTANDING,
     OPT_REQUESTS, OPT_MS, OPT_PAUSE, OPT_WARMUP, OPT_CHECK_ALL, OPT_LOCKSTEP,
     OPT_INTERRUPTS, OPT_IOMMU, OPT_LABELS, OPT_LEAVE, OPT_DEVICE_TID, OPT_CPU,
-    OPT_TIMEOUT, OPT_WHOLE, OPT_IDLE_QUEUES, OPT_MAP_EACH, OPT_HELP,
+    OPT_TIMEOUT, OPT_WHOLE, OPT_IDLE_QUEUES, OPT_MAP_EACH, OPT_VIOMMU,
+    OPT_MAPPINGS, OPT_HELP,
 };
 
 static const struct option long_options[] = {
@@ -139,6 +142,8 @@ static const struct option long_options[] = {
     { "interrupts", no_argument, NULL, OPT_INTERRUPTS },
     { "iommu", no_argument, NULL, OPT_IOMMU },
     { "map-each", no_argument, NULL, OPT_MAP_EACH },
+    { "viommu", required_argument, NULL, OPT_VIOMMU },
+    { "mappings", required_argument, NULL, OPT_MAPPINGS },
     { "labels", no_argument, NULL, OPT_LABELS },
     { "leave", no_argument, NULL, OPT_LEAVE },
     { "device-tid", required_argument, NULL, OPT_DEVICE_TID },
@@ -232,6 +237,12 @@ static void set_option(Options *o, int opt, const char *name, const char *arg)
     case OPT_WARMUP:
         cfg->warmup = number(name, arg, 1, UINT32_MAX);
         break;
+    case OPT_VIOMMU:
+        cfg->viommu = number(name, arg, 1, 30);
+        break;
+    case OPT_MAPPINGS:
+        cfg->mappings = number(name, arg, 2, 1 << 24);
+        break;
     case OPT_CHECK_ALL:
         cfg->check = BENCH_CHECK_ALL;
         break;
@@ -277,6 +288,10 @@ static void check_options(Options *o)
     if (cfg->map_each && cfg->outstanding != cfg->batch) {
         bench_fail(BENCH_EXIT_USAGE, "--map-each allows one batch in flight; "
                    "leave --outstanding away");
+    }
+    if (cfg->viommu && (!cfg->iommu || cfg->map_each)) {
+        bench_fail(BENCH_EXIT_USAGE, "--viommu needs --iommu, and mappings "
+                   "that stay");
     }
     if (cfg->interrupts && !cfg->lockstep) {
         bench_fail(BENCH_EXIT_USAGE, "--interrupts needs --lockstep");
@@ -353,6 +368,7 @@ int main(int argc, char **argv)
         .cfg = {
             .queue_size = 256,
             .batch = 1,
+            .mappings = 2,
             .duration_ns = 100000000,
             .warmup = 4096,
             .timeout_ms = 10000,
@@ -376,7 +392,9 @@ int main(int argc, char **argv)
 
     qtest_client_open(&qtest, o.qtest, o.cfg.timeout_ms);
     guest_ram_map(&ram, o.pid);
-    if (o.cfg.iommu) {
+    if (o.cfg.viommu) {
+        viommu_map_all(&qtest, &ram, o.cfg.viommu, o.slot, o.cfg.mappings);
+    } else if (o.cfg.iommu) {
         vtd_map_all(&vtd, &qtest, &ram);
     }
     virtio_pci_open(&dev, &qtest, o.slot, o.cfg.device->virtio_id);
@@ -384,7 +402,8 @@ int main(int argc, char **argv)
     if (o.cfg.labels) {
         virtio_pci_accept_labels(&dev);
     }
-    bench_run(&o.cfg, &dev, o.cfg.iommu ? &vtd : NULL, &ram, o.pid, &res);
+    bench_run(&o.cfg, &dev, o.cfg.iommu && !o.cfg.viommu ? &vtd : NULL, &ram,
+              o.pid, &res);
     report(&o.cfg, &dev, &res);
     guest_ram_unmap(&ram);
     qtest_client_close(&qtest);
