@@ -197,7 +197,7 @@ def iommu(args, tools, variants, plan):
     if args.device or args.only:
         return None
     return bench_iommu.run(tools, variants[-1], plan["rounds"],
-                           plan.get("milliseconds"))
+                           plan.get("milliseconds"), not args.no_callgrind)
 
 
 def measure(args):

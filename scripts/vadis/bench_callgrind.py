@@ -43,6 +43,7 @@ HANDLERS = {
     # Completions run in a coroutine and in bottom halves, which no single
     # function covers.
     "blk": frozenset(),
+    "blk4k": frozenset(),
 }
 
 REQUESTS = 256          # more do not change the figures, only the wait
@@ -94,9 +95,12 @@ def read_profile(lines, wanted):
 
 
 class Callgrind:
-    """One QEMU under callgrind; use it as a context manager."""
+    """One QEMU under callgrind; use it as a context manager.
 
-    def __init__(self, tools, variant):
+    make: gives the QEMU, as BenchQemu() does
+    """
+
+    def __init__(self, tools, variant, make=BenchQemu):
         for name in ("valgrind", "callgrind_control"):
             if not shutil.which(name):
                 raise Failure(f"the program '{name}' is missing",
@@ -105,7 +109,7 @@ class Callgrind:
         self.dir = tempfile.mkdtemp(prefix="vadis-callgrind.")
         # %p would be expanded by valgrind: the directory has none
         self.base = os.path.join(self.dir, "out")
-        self.qemu = BenchQemu(variant, iothread=False, wrapper=[
+        self.qemu = make(variant, iothread=False, wrapper=[
             "valgrind", "--tool=callgrind", "--instr-atstart=no",
             f"--callgrind-out-file={self.base}"], env={
                 "GLIBC_TUNABLES":
@@ -145,16 +149,21 @@ class Callgrind:
         with open(files[0], encoding="utf-8", errors="replace") as file:
             return file.readlines()
 
-    def measure(self, cell):
+    def measure(self, cell, options=(), requests=REQUESTS,
+                other=frozenset()):
         """Instructions per request of one cell, or None if QEMU lacks a
-        feature."""
+        feature.
+
+        options: more of the driver's
+        other: functions that are counted as well, with what they call
+        """
         self.tools.place(self.qemu, cell.device)
         self._dump()
         try:
             sample = self.tools.drive(self.qemu, cell, [
-                "--requests", str(REQUESTS), "--warmup", str(WARMUP),
+                "--requests", str(requests), "--warmup", str(WARMUP),
                 "--lockstep", "--outstanding", str(cell.batch),
-                "--timeout-ms", "60000"])
+                "--timeout-ms", "60000", *options])
         except CellError as err:
             if err.unsupported:
                 return None
@@ -175,6 +184,7 @@ class Callgrind:
             "ring_instructions": ring / requests,
             "ring_calls": calls / requests,
             "handler_instructions": handler / requests if handler else None,
+            "other_instructions": read_profile(lines, other)[0] / requests,
         }
 
 

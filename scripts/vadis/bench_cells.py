@@ -15,11 +15,11 @@ from .errors import Failure
 QUEUE_SIZE = 256
 BATCHES = (1, 4, 16, 64)
 DEVICES = ("echo", "blk", "net")
-SEGMENTS = {"echo": 2, "blk": 2, "net": 1}
+SEGMENTS = {"echo": 2, "blk": 2, "blk4k": 3, "net": 1}
 
 # Which clock is the claim.  virtio-net has no iothread: it runs in QEMU's
 # main loop, which asks for kicks again and again.
-METRIC = {"echo": "wall", "blk": "wall", "net": "cpu"}
+METRIC = {"echo": "wall", "blk": "wall", "blk4k": "wall", "net": "cpu"}
 
 EXIT_UNSUPPORTED = 77
 
@@ -122,7 +122,8 @@ class Tools:
         self.ringcount = os.path.join(directory, "tests", "ring", "ringcount")
         self.ringinsn = os.path.join(directory, "tests", "ring", "ringinsn")
         self.coretest = os.path.join(directory, "tests", "ringdev", "coretest")
-        for path in (self.driver, self.ringtest, self.coretest):
+        self.iotlb = os.path.join(directory, "tests", "iotlb", "iotlb-bench")
+        for path in (self.driver, self.ringtest, self.coretest, self.iotlb):
             if not os.access(path, os.X_OK):
                 raise Failure(f"no program {path}",
                               f"Build it: meson setup {directory} && "

@@ -22,8 +22,9 @@ START_SECONDS = 60
 SOCKET_PATH_MAX = 108       # sizeof(sun_path)
 DISK_BYTES = 1 << 30         # of the null disks
 
-# name -> (PCI slot, virtio ID); the slots are named with addr= below
-SLOTS = {"echo": 4, "blk": 5, "blk-zeroes": 6, "net": 7}
+# What is driven -> PCI slot; the slots are named with addr= below. blk4k: other
+# requests to the disk of blk
+SLOTS = {"echo": 4, "blk": 5, "blk4k": 5, "blk-zeroes": 6, "net": 7}
 
 # The iothread polls for 50 ms before it sleeps: a benchmark never pauses that
 # long, and each reset of a device waits for the polling to end.  The huge growth

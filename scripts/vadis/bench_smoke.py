@@ -6,7 +6,7 @@ Used by scripts/bench --smoke and by tests/ringbench/test_smoke.py.  Nothing her
 looks at a time.
 """
 
-from . import bench_stats, progress
+from . import bench_iommu, bench_stats, progress
 from .bench_cells import Cell, CellError, all_configs
 from .bench_qemu import ALWAYS_POLLS, SLOTS, BenchQemu
 
@@ -76,9 +76,24 @@ def cell_errors(cell, sample, lockstep):
     return errors
 
 
+def check_iommu(tools, variant):
+    """(loads looked at, sentences about what is not as promised)."""
+    if not bench_iommu.offered(variant):
+        return 0, []
+    with progress.step("smoke: translations behind VT-d"):
+        try:
+            rows = bench_iommu.counts(tools, variant)
+        except CellError as err:
+            return 1, [str(err)]
+    return len(rows), bench_iommu.count_errors(rows)
+
+
 def command(tools, variant):
     """scripts/bench --smoke; returns the exit status."""
-    failed = done = 0
+    done, errors = check_iommu(tools, variant)
+    failed = len(errors)
+    for error in errors:
+        print(f"FAILED {error}")
     for iothread in (ALWAYS_POLLS, False):
         with BenchQemu(variant, iothread=iothread) as qemu:
             for device in variant.devices():

@@ -47,6 +47,8 @@ SAMPLE_FIELDS = {
     "disturbed": (int, 0),
     "wall_ns": (int, 1),
     "cpu_ns": (int, 0),
+    "main_ns": (int, 0),
+    "all_batches": (int, 1),
     "driver_wait_ns": (int, 0),
     "device_wait_ns": (int, 0),
     "kicks": (int, 0),

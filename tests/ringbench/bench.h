@@ -106,13 +106,51 @@ static inline void *guest_ram_ptr(const GuestRam *ram, uint64_t gpa)
 
 /* --------------------------------------------------------------- vtd.c */
 
+/* VT-d, whose page tables and invalidation queue are in guest memory */
+typedef struct Vtd {
+    QTestClient *q;
+    uint64_t *entry;            /* page table entries of RAM, by page */
+    uint64_t *queue;            /* two words for each descriptor */
+    unsigned tail;              /* where the next descriptor goes */
+    unsigned waiting;           /* descriptors that QEMU was not told of */
+    uint32_t *status;           /* becomes @stamp */
+    uint64_t status_at;
+    uint32_t stamp;
+} Vtd;
+
 /**
  * vtd_map_all: put every device behind a VT-d that maps RAM one to one
+ * @vtd: to be filled in; what it points to is in @ram
  *
  * In pages of 4 KiB, and for as long as QEMU runs. Call it before the device
- * is set up; the tables are in @ram.
+ * is set up.
  */
-void vtd_map_all(QTestClient *q, GuestRam *ram);
+void vtd_map_all(Vtd *vtd, QTestClient *q, GuestRam *ram);
+
+/* The pages that hold [@gpa, @gpa + @len), one to one. No register is used. */
+void vtd_map(Vtd *vtd, uint64_t gpa, uint64_t len);
+
+/*
+ * Take the pages away, and queue an invalidation for each, as Linux does when
+ * iommu.strict=1; the device may have them until vtd_sync().
+ */
+void vtd_unmap(Vtd *vtd, uint64_t gpa, uint64_t len);
+
+/* Have what is queued carried out, with one register access. */
+void vtd_sync(Vtd *vtd);
+
+/* ------------------------------------------------------------ viommu.c */
+
+/**
+ * viommu_map_all: put a device behind a virtio-iommu that maps RAM one to one
+ * @slot: of the virtio-iommu
+ * @endpoint: slot of the device
+ * @mappings: how many there are in all, at least two. With more than 1024 each
+ *            page of what is allocated next is one, and those that are left lie
+ *            beyond RAM and are not used.
+ */
+void viommu_map_all(QTestClient *q, GuestRam *ram, unsigned slot,
+                    unsigned endpoint, uint64_t mappings);
 
 /* --------------------------------------------------------- virtio-pci.c */
 
@@ -148,6 +186,9 @@ void virtio_pci_negotiate(VirtioPci *d, uint64_t features);
 /* Accept batch labels, between FEATURES_OK and DRIVER_OK. */
 void virtio_pci_accept_labels(VirtioPci *d);
 
+/* A register access that changes nothing: queue @vq is selected. */
+void virtio_pci_select(VirtioPci *d, unsigned vq);
+
 /* Largest size of queue @vq that the device offers; 0: no such queue. */
 unsigned virtio_pci_queue_max(VirtioPci *d, unsigned vq);
 
@@ -174,7 +215,7 @@ void virtio_pci_reset(VirtioPci *d);
 
 /* ----------------------------------------------------------- requests.c */
 
-#define BENCH_SEGMENTS_MAX 2
+#define BENCH_SEGMENTS_MAX 3
 
 /*
  * One request: a buffer that is prepared once and offered again and again,
@@ -185,6 +226,7 @@ typedef struct BenchRequest {
     VdrvSeg seg[BENCH_SEGMENTS_MAX];
     uint8_t *out;               /* the readable bytes, in this process */
     uint8_t *in;                /* the writable bytes, NULL if there are none */
+    uint8_t *last;              /* the second writable segment, or NULL */
     uint64_t stamp;             /* what this round's answer must repeat */
     struct BenchRequest *next;  /* list of the idle ones */
 } BenchRequest;
@@ -204,7 +246,8 @@ typedef struct BenchDevice {
     unsigned virtio_id;
     unsigned vq;                /* the queue that is driven */
     unsigned out_segs, in_segs;
-    uint32_t out_len, in_len;   /* bytes of each side */
+    uint32_t out_len, in_len;   /* bytes of the first segment of each side */
+    uint32_t last_len;          /* of the second writable segment */
 
     /* Once for each request, its memory being zero. */
     void (*prepare)(BenchRequest *r, uint32_t index);
@@ -223,6 +266,9 @@ const BenchDevice *bench_device_find(const char *name);
 typedef struct BenchConfig {
     const BenchDevice *device;
     bool packed, indirect, in_order, event_idx, labels, iommu;
+    bool map_each;              /* memory is mapped for one request */
+    unsigned viommu;            /* slot of the virtio-iommu; 0: VT-d */
+    unsigned mappings;          /* of the virtio-iommu */
     bool leave;                 /* do not reset the device in the end */
     bool lockstep;              /* rest between batches; see loop.c */
     bool whole;                 /* count also what others disturbed */
@@ -247,6 +293,8 @@ typedef struct BenchResult {
     uint64_t disturbed;         /* slices left out, see measure_slices() */
     uint64_t wall_ns;
     uint64_t cpu_ns;            /* of QEMU, all threads, left-out slices too */
+    uint64_t main_ns;           /* CPU time of QEMU's main thread, likewise */
+    uint64_t all_batches;       /* left-out slices too */
     uint64_t driver_wait_ns;    /* waited for a CPU, runnable */
     uint64_t device_wait_ns;
     uint64_t kicks, interrupts;
@@ -257,11 +305,12 @@ typedef struct BenchResult {
  * bench_run: set one queue up, drive it, reset the device.
  * @cfg: what to run
  * @dev: opened, features negotiated, queues not yet set up
+ * @vtd: what the device is behind, or NULL
  * @ram: guest memory for the queue and the payload
  * @pid: of QEMU, for its CPU time
  * @res: to be filled in
  */
-void bench_run(const BenchConfig *cfg, VirtioPci *dev, GuestRam *ram,
+void bench_run(const BenchConfig *cfg, VirtioPci *dev, Vtd *vtd, GuestRam *ram,
                long pid, BenchResult *res);
 
 #endif /* VADIS_BENCH_H */

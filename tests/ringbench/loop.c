@@ -10,12 +10,18 @@
  * its event area asks for it, which a polled device stops doing after its
  * first requests.
  *
+ * Memory that is mapped for one request is unmapped when the batch is back, and
+ * mapped for the next one, between two slices: what is timed is the device with
+ * new translations, and what the IOMMU does for the unmaps is in main_ns. That
+ * takes one register access, which a device without an IOMMU is given, too.
+ *
  * In lockstep the next batch waits until the device is at rest again, so that
  * it sees each batch whole and does the same work in every run: for counting,
  * not for timing.
  */
 #include <errno.h>
 #include <inttypes.h>
+#include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -43,6 +49,7 @@
 typedef struct BenchLoop {
     const BenchConfig *cfg;
     VirtioPci *dev;
+    Vtd *vtd;                   /* NULL: not behind an IOMMU */
     VdrvQueue vq;
     VdrvSlot *slots;
     BenchRequest *requests;     /* cfg->outstanding of them */
@@ -53,6 +60,7 @@ typedef struct BenchLoop {
     uint64_t stamp;
     uint64_t batches, kicks, interrupts, checked_bytes;
     uint64_t submitted, completed;
+    bool mapped;                /* the next batch is, with cfg->map_each */
 } BenchLoop;
 
 uint64_t bench_now_ns(void)
@@ -77,12 +85,8 @@ static void settle(BenchLoop *l)
     }
 }
 
-/*
- * How long a thread has waited for a CPU that somebody else used, in ns: the
- * second figure of its schedstat. A polled device and a polling driver must
- * not wait at all; that they did is what voids a time.
- */
-static uint64_t thread_wait_ns(const char *path)
+/* A thread's schedstat: ns that it has run, and that it has waited for a CPU */
+static void thread_stat(const char *path, uint64_t *run_ns, uint64_t *wait_ns)
 {
     unsigned long long run, wait;
     FILE *f = fopen(path, "r");
@@ -93,7 +97,29 @@ static uint64_t thread_wait_ns(const char *path)
                    strerror(errno));
     }
     fclose(f);
+    *run_ns = run;
+    *wait_ns = wait;
+}
+
+/*
+ * How long a thread has waited for a CPU that somebody else used. A polled
+ * device and a polling driver must not wait at all; that they did is what voids
+ * a time.
+ */
+static uint64_t thread_wait_ns(const char *path)
+{
+    uint64_t run, wait;
+
+    thread_stat(path, &run, &wait);
     return wait;
+}
+
+static uint64_t thread_run_ns(const char *path)
+{
+    uint64_t run, wait;
+
+    thread_stat(path, &run, &wait);
+    return run;
 }
 
 /*
@@ -238,6 +264,39 @@ static void work(const BenchConfig *cfg)
     }
 }
 
+/* All memory of a request, which is at rest */
+static void map_request(BenchLoop *l, BenchRequest *r,
+                        void (*change)(Vtd *, uint64_t, uint64_t))
+{
+    const BenchDevice *device = l->cfg->device;
+
+    for (unsigned i = 0; i < device->out_segs + device->in_segs; i++) {
+        change(l->vtd, r->seg[i].addr, r->seg[i].len);
+    }
+    if (r->buf.table) {
+        change(l->vtd, r->buf.table, BENCH_SEGMENTS_MAX * VIRTQ_DESC_SIZE);
+    }
+}
+
+/* Between two batches, with cfg->map_each */
+static void map_next_batch(BenchLoop *l)
+{
+    if (l->vtd) {
+        for (BenchRequest *r = l->idle; r; r = r->next) {
+            map_request(l, r, vtd_unmap);
+        }
+        vtd_sync(l->vtd);
+        for (BenchRequest *r = l->idle; r; r = r->next) {
+            map_request(l, r, vtd_map);
+        }
+    } else {
+        virtio_pci_select(l->dev, l->cfg->device->vq);
+    }
+    /* QEMU's main thread ends what it is at, on this CPU. */
+    sched_yield();
+    l->mapped = true;
+}
+
 /* Drive the queue for @requests, or until @end_ns if that is 0. */
 static void drive(BenchLoop *l, uint64_t requests, uint64_t end_ns)
 {
@@ -260,6 +319,10 @@ static void drive(BenchLoop *l, uint64_t requests, uint64_t end_ns)
         if (cfg->pause_ns) {
             work(cfg);
         }
+        if (cfg->map_each && !l->mapped) {
+            map_next_batch(l);
+        }
+        l->mapped = false;
         if (cfg->interrupts && vdrv_enable_cb(&vdrv_mem_direct, &l->vq)) {
             bench_fail(BENCH_EXIT_DATA, "%s has completed a request that it "
                        "does not have", cfg->device->name);
@@ -275,6 +338,18 @@ static void drive(BenchLoop *l, uint64_t requests, uint64_t end_ns)
     count_interrupt(l);
 }
 
+/*
+ * Memory of a request. What is mapped for it alone has a page of its own, as
+ * Linux gives it an IOVA of its own.
+ */
+static uint64_t place(const BenchLoop *l, GuestRam *ram, uint32_t len)
+{
+    if (l->cfg->map_each || len >= PAGE) {
+        return guest_ram_alloc(ram, (len + PAGE - 1) / PAGE * PAGE, PAGE);
+    }
+    return guest_ram_alloc(ram, len, CACHE_LINE);
+}
+
 static void make_requests(BenchLoop *l, GuestRam *ram)
 {
     const BenchDevice *device = l->cfg->device;
@@ -282,14 +357,19 @@ static void make_requests(BenchLoop *l, GuestRam *ram)
     l->requests = calloc(l->cfg->outstanding, sizeof(BenchRequest));
     for (unsigned i = 0; i < l->cfg->outstanding; i++) {
         BenchRequest *r = &l->requests[i];
-        uint64_t gpa = guest_ram_alloc(ram, device->out_len, CACHE_LINE);
+        uint64_t gpa = place(l, ram, device->out_len);
 
         r->out = guest_ram_ptr(ram, gpa);
         r->seg[0] = (VdrvSeg) { .addr = gpa, .len = device->out_len };
         if (device->in_segs) {
-            gpa = guest_ram_alloc(ram, device->in_len, CACHE_LINE);
+            gpa = place(l, ram, device->in_len);
             r->in = guest_ram_ptr(ram, gpa);
             r->seg[1] = (VdrvSeg) { .addr = gpa, .len = device->in_len };
+        }
+        if (device->last_len) {
+            gpa = place(l, ram, device->last_len);
+            r->last = guest_ram_ptr(ram, gpa);
+            r->seg[2] = (VdrvSeg) { .addr = gpa, .len = device->last_len };
         }
         r->buf = (VdrvBuf) {
             .seg = r->seg,
@@ -298,8 +378,8 @@ static void make_requests(BenchLoop *l, GuestRam *ram)
             .token = r,
         };
         if (l->cfg->indirect) {
-            r->buf.table = guest_ram_alloc(ram, BENCH_SEGMENTS_MAX *
-                                           VIRTQ_DESC_SIZE, CACHE_LINE);
+            r->buf.table = place(l, ram, BENCH_SEGMENTS_MAX *
+                                         VIRTQ_DESC_SIZE);
         }
         device->prepare(r, i);
         r->next = l->idle;
@@ -399,19 +479,24 @@ static bool measure(BenchLoop *l, const char *device_stat, uint64_t requests,
  * Measure in slices so short that many see no other program on either CPU,
  * and count only those - unless they are too few, when all of them show that
  * this time is void. Only for one batch in flight: a slice ends with an empty
- * ring, which is then nothing special.
+ * ring, which is then nothing special. Between two slices there is time to map
+ * what is mapped for one request.
  */
 static void measure_slices(BenchLoop *l, const char *device_stat,
                            BenchResult *res)
 {
     unsigned batch = l->cfg->batch;
-    uint64_t requests = (SLICE_REQUESTS + batch - 1) / batch * batch;
+    uint64_t requests = l->cfg->map_each ? batch :
+                        (SLICE_REQUESTS + batch - 1) / batch * batch;
     uint64_t end = bench_now_ns() + l->cfg->duration_ns;
     BenchResult all = { 0 }, calm = { 0 };
 
     do {
         BenchResult one = { 0 };
 
+        if (l->cfg->map_each) {
+            map_next_batch(l);
+        }
         if (measure(l, device_stat, requests, &one)) {
             add_counts(l, one.wall_ns, 0, 0, &calm);
             calm.slices++;
@@ -422,17 +507,20 @@ static void measure_slices(BenchLoop *l, const char *device_stat,
     } while (bench_now_ns() < end);
     *res = calm.slices >= SLICES_LEAST ? calm : all;
     res->disturbed = all.slices - res->slices;
+    res->all_batches = all.batches;
 }
 
-void bench_run(const BenchConfig *cfg, VirtioPci *dev, GuestRam *ram,
+void bench_run(const BenchConfig *cfg, VirtioPci *dev, Vtd *vtd, GuestRam *ram,
                long pid, BenchResult *res)
 {
-    BenchLoop l = { .cfg = cfg, .dev = dev };
-    char device_stat[64];
-    uint64_t cpu, warmup;
+    BenchLoop l = { .cfg = cfg, .dev = dev, .vtd = vtd };
+    char device_stat[64], main_stat[64];
+    uint64_t cpu, main_ns, warmup;
 
     snprintf(device_stat, sizeof(device_stat), "/proc/%ld/task/%ld/schedstat",
              pid, cfg->device_tid ? cfg->device_tid : pid);
+    snprintf(main_stat, sizeof(main_stat), "/proc/%ld/task/%ld/schedstat",
+             pid, pid);
     if (clock_getcpuclockid(pid, &l.cpu_clock)) {
         bench_fail(BENCH_EXIT_USAGE, "process %ld has no CPU clock; is it "
                    "QEMU's process ID?", pid);
@@ -447,12 +535,15 @@ void bench_run(const BenchConfig *cfg, VirtioPci *dev, GuestRam *ram,
     memset(res, 0, sizeof(*res));
     settle(&l);
     cpu = qemu_cpu_ns(&l);
+    main_ns = thread_run_ns(main_stat);
     if (cfg->whole || cfg->requests || cfg->outstanding != cfg->batch) {
         measure(&l, device_stat, cfg->requests, res);
         res->slices = 1;
+        res->all_batches = res->batches;
     } else {
         measure_slices(&l, device_stat, res);
     }
+    res->main_ns = thread_run_ns(main_stat) - main_ns;
     settle(&l);
     res->cpu_ns = qemu_cpu_ns(&l) - cpu;
     res->warmup_requests = warmup;

@@ -15,6 +15,7 @@
 #define ECHO_BYTES 64
 #define BLK_VIRTIO_ID 2
 #define BLK_SECTOR 512
+#define BLK_PAGE 4096
 #define BLK_NO_STATUS 0xff
 #define BLK_SECTORS 1024        /* the disk is larger; any will do */
 #define NET_VIRTIO_ID 1
@@ -95,6 +96,35 @@ static int blk_check(const BenchRequest *r, uint32_t len, BenchCheck check)
     return 1;
 }
 
+/*
+ * Block as Linux asks for a page: header, data and status are three segments,
+ * so that each of them is mapped, if anything is.
+ */
+
+static void blk4k_arm(BenchRequest *r, uint64_t stamp, BenchCheck check)
+{
+    *r->last = BLK_NO_STATUS;
+    if (check == BENCH_CHECK_ALL) {
+        memset(r->in, FILL, BLK_PAGE);
+    }
+}
+
+static int blk4k_check(const BenchRequest *r, uint32_t len, BenchCheck check)
+{
+    if (len != BLK_PAGE + 1 || *r->last != VIRTIO_BLK_S_OK) {
+        return -1;
+    }
+    if (check == BENCH_CHECK_ALL) {
+        for (unsigned i = 0; i < BLK_PAGE; i++) {
+            if (r->in[i]) {
+                return -1;
+            }
+        }
+        return BLK_PAGE + 1;
+    }
+    return 1;
+}
+
 /* Network: send a frame to nobody; nothing comes back but the buffer. */
 
 static void net_prepare(BenchRequest *r, uint32_t index)
@@ -141,6 +171,18 @@ static const BenchDevice devices[] = {
         .prepare = blk_prepare,
         .arm = blk_arm,
         .check = blk_check,
+    }, {
+        .name = "blk4k",
+        .virtio_id = BLK_VIRTIO_ID,
+        .vq = 0,
+        .out_segs = 1,
+        .in_segs = 2,
+        .out_len = sizeof(struct virtio_blk_outhdr),
+        .in_len = BLK_PAGE,
+        .last_len = 1,
+        .prepare = blk_prepare,
+        .arm = blk4k_arm,
+        .check = blk4k_check,
     }, {
         .name = "net",
         .virtio_id = NET_VIRTIO_ID,

@@ -20,7 +20,9 @@ sys.path.insert(0, os.path.join(TOP, "scripts"))
 # pylint: disable=wrong-import-position
 from vadis import bench, bench_callgrind, bench_cells  # noqa: E402
 from vadis import bench_chart, bench_core, bench_growth  # noqa: E402
-from vadis import bench_labels, bench_report, bench_share  # noqa: E402
+from vadis import bench_iommu, bench_iotlb, bench_labels  # noqa: E402
+from vadis import bench_report  # noqa: E402
+from vadis import bench_share  # noqa: E402
 from vadis import bench_qemu, bench_smoke, bench_stats  # noqa: E402
 from vadis import bench_time  # noqa: E402
 from vadis.bench_qemu import NEVER_POLLS, BenchQemu  # noqa: E402
@@ -88,6 +90,108 @@ def test_no_kick_is_lost_when_nobody_polls(tools, variant, device, ring):
         sample = tools.drive(qemu, cell, ["--requests", "20000",
                                           "--timeout-ms", "30000"])
     assert sample["requests"] == 20000
+
+
+@pytest.fixture(scope="module", name="translated")
+def fixture_translated(tools, variant):
+    return bench_iommu.counts(tools, variant)
+
+
+def test_translations_are_spared_as_promised(translated):
+    assert bench_iommu.count_errors(translated) == []
+    assert {row["mapping"] for row in translated} == {
+        bench_iommu.STAYS, bench_iommu.EACH}
+
+
+def test_each_new_mapping_is_asked_for_once(translated):
+    """Fewer would be a translation that outlived its mapping."""
+    for row in translated:
+        mapped = bench_cells.SEGMENTS[row["device"]] + row["indirect"] \
+            if row["mapping"] == bench_iommu.EACH else 0
+        assert row["on"]["asked"] == mapped
+        assert row["on"]["misses"] == mapped
+
+
+def test_a_promise_that_is_not_kept_is_named(translated):
+    rows = [{**row, "on": {**row["on"], "asked": row["off"]["asked"]},
+             "spared": 0} for row in translated]
+    assert len(bench_iommu.count_errors(rows)) == 2 * len(rows)
+
+
+def test_all_three_sides_are_timed(tools, variant, translated):
+    rows = bench_iommu.times(tools, variant, 1, 2)
+    assert len(rows) == len(translated)
+    found = {"counts": translated, "instructions": [], "times": rows}
+    made = bench_iommu.tables(found, bench_report.name_of,
+                              lambda got: str(got), lambda got: str(got))
+    assert [len(table[2]) for table in made] == [len(rows)] * 2
+    for _, head, lines in made:
+        assert all(len(line) == len(head) for line in lines)
+
+
+def test_mappings_are_as_many_as_asked_for(tools, variant):
+    """Those that are not used are there, too: each is told when it goes."""
+    cell = bench_iommu.MANY_CELL
+    with bench_iommu.with_entries(variant, bench_iommu.VIOMMU, 1024) as qemu:
+        tools.place(qemu, cell.device)
+        for number in (2, 3000):
+            before = iotlb_counter(qemu, "invalidations")
+            for _ in range(2):
+                sample = tools.drive(
+                    qemu, cell, ["--requests", "512", "--warmup", "64",
+                                 "--check-all", "--leave", "--iommu",
+                                 "--viommu", "3", "--mappings", str(number)],
+                    bench_qemu.SLOTS["blk-zeroes"])
+                assert sample["checked_bytes"] == (512 + 64) * 4097
+            # The second time those of the first were taken away.
+            assert iotlb_counter(qemu, "invalidations") - before >= number
+
+
+def iotlb_counter(qemu, name):
+    with bench_labels.Monitor(qemu.monitor_path) as monitor:
+        return sum(i[name] for i in monitor.ask("x-query-virtio-iotlb"))
+
+
+def test_all_numbers_of_mappings_are_timed(tools, variant):
+    rows = bench_iommu.many(tools, variant, 1, 2)
+    assert [row["mappings"] for row in rows] == list(bench_iommu.MANY)
+    lines = bench_iommu.many_rows(rows, str)
+    assert all(len(line) == 5 for line in lines)
+
+
+def test_the_iotlb_alone_is_timed(tools):
+    rows = bench_iotlb.run(tools, 1, callgrind=False)
+    assert {row["case"]: row["missed"] for row in rows
+            if row["case"].startswith("hit")} == dict.fromkeys(
+                ("hit, 1 mapping", "hit, 1000 mappings",
+                 "hit, 1000000 mappings", "hit, three sizes"), 0)
+    (_, head, lines), = bench_iotlb.tables(rows)
+    assert len(lines) == len(rows)
+    assert all(len(line) == len(head) for line in lines)
+
+
+def test_what_is_mapped_for_a_request_needs_its_answer(tools, qemu):
+    cell = bench_cells.Cell("net", bench_cells.Config("split"), 1)
+    with pytest.raises(bench_cells.CellError, match="--map-each allows one"):
+        tools.drive(qemu, cell, ["--map-each"])
+
+
+@pytest.mark.parametrize("side", bench_iommu.SIDES)
+@pytest.mark.parametrize("indirect", [False, True],
+                         ids=["direct", "indirect"])
+@pytest.mark.parametrize("ring", ["split", "packed"])
+def test_every_answer_is_right_with_new_mappings(tools, variant, ring,
+                                                 indirect, side):
+    """Each request of a page is three segments, in the disk of zeroes."""
+    cell = bench_cells.Cell("blk4k", bench_cells.Config(ring, indirect), 16)
+    with bench_iommu.start(variant, side) as qemu:
+        tools.place(qemu, cell.device)
+        sample = tools.drive(
+            qemu, cell, ["--requests", "512", "--warmup", "64", "--check-all",
+                         "--timeout-ms", "30000"] +
+            bench_iommu.options(bench_iommu.EACH, side),
+            bench_qemu.SLOTS["blk-zeroes"])
+    assert sample["checked_bytes"] == (512 + 64) * 4097
 
 
 @pytest.mark.parametrize("sizes, make", [

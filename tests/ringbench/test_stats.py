@@ -23,6 +23,7 @@ def sample(**changes):
         "features": 1 << 32, "queue_size": 256, "segments": 2, "batch": 4,
         "outstanding": 8, "requests": 4000, "batches": 1000,
         "warmup_requests": 64, "slices": 1, "disturbed": 0, "wall_ns": 400000, "cpu_ns": 800000,
+        "main_ns": 1000, "all_batches": 1000,
         "driver_wait_ns": 0, "device_wait_ns": 0,
         "kicks": 0, "interrupts": 0, "checked_bytes": 64,
     }

@@ -277,9 +277,14 @@ void virtio_pci_negotiate(VirtioPci *d, uint64_t features)
     d->negotiated = features;
 }
 
-unsigned virtio_pci_queue_max(VirtioPci *d, unsigned vq)
+void virtio_pci_select(VirtioPci *d, unsigned vq)
 {
     common_write(d, VIRTIO_PCI_COMMON_Q_SELECT, 2, vq);
+}
+
+unsigned virtio_pci_queue_max(VirtioPci *d, unsigned vq)
+{
+    virtio_pci_select(d, vq);
     return common_read(d, VIRTIO_PCI_COMMON_Q_SIZE, 2);
 }
 

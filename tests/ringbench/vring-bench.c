@@ -25,7 +25,7 @@ static const char usage[] =
 "  --qtest PATH        QEMU's qtest socket\n"
 "  --pid N             QEMU's process ID; its RAM must be one\n"
 "                      memory-backend-memfd,share=on\n"
-"  --device NAME       echo, blk or net\n"
+"  --device NAME       echo, blk, blk4k or net\n"
 "  --slot N            PCI slot of the device on bus 0\n"
 "  --ring split|packed (split)\n"
 "  --indirect          one indirect descriptor for each request\n"
@@ -48,6 +48,11 @@ static const char usage[] =
 "  --labels            accept and set batch labels (x-batch-labels=on)\n"
 "  --iommu             behind VT-d, all of RAM mapped; the device needs\n"
 "                      iommu_platform=on, QEMU an intel-iommu\n"
+"  --viommu N          with --iommu: behind the virtio-iommu in PCI slot N\n"
+"  --mappings N        of the virtio-iommu, all in force (2)\n"
+"  --map-each          map memory for one request, unmap it after that, as\n"
+"                      Linux with iommu.strict=1; not timed (with --ms). One\n"
+"                      register access per batch, also without --iommu\n"
 "  --leave             do not reset the device in the end, so that its\n"
 "                      counters can be looked at\n"
 "  --device-tid N      the QEMU thread that works the queue (main thread)\n"
@@ -110,7 +115,8 @@ enum {
     OPT_IN_ORDER, OPT_EVENT_IDX, OPT_QUEUE_SIZE, OPT_BATCH, OPT_OUTSTANDING,
     OPT_REQUESTS, OPT_MS, OPT_PAUSE, OPT_WARMUP, OPT_CHECK_ALL, OPT_LOCKSTEP,
     OPT_INTERRUPTS, OPT_IOMMU, OPT_LABELS, OPT_LEAVE, OPT_DEVICE_TID, OPT_CPU,
-    OPT_TIMEOUT, OPT_WHOLE, OPT_IDLE_QUEUES, OPT_HELP,
+    OPT_TIMEOUT, OPT_WHOLE, OPT_IDLE_QUEUES, OPT_MAP_EACH, OPT_VIOMMU,
+    OPT_MAPPINGS, OPT_HELP,
 };
 
 static const struct option long_options[] = {
@@ -135,6 +141,9 @@ static const struct option long_options[] = {
     { "whole", no_argument, NULL, OPT_WHOLE },
     { "interrupts", no_argument, NULL, OPT_INTERRUPTS },
     { "iommu", no_argument, NULL, OPT_IOMMU },
+    { "map-each", no_argument, NULL, OPT_MAP_EACH },
+    { "viommu", required_argument, NULL, OPT_VIOMMU },
+    { "mappings", required_argument, NULL, OPT_MAPPINGS },
     { "labels", no_argument, NULL, OPT_LABELS },
     { "leave", no_argument, NULL, OPT_LEAVE },
     { "device-tid", required_argument, NULL, OPT_DEVICE_TID },
@@ -162,6 +171,8 @@ static bool *flag_of(BenchConfig *cfg, int opt)
         return &cfg->interrupts;
     case OPT_IOMMU:
         return &cfg->iommu;
+    case OPT_MAP_EACH:
+        return &cfg->map_each;
     case OPT_LABELS:
         return &cfg->labels;
     case OPT_LEAVE:
@@ -189,8 +200,8 @@ static void set_option(Options *o, int opt, const char *name, const char *arg)
     case OPT_DEVICE:
         cfg->device = bench_device_find(arg);
         if (!cfg->device) {
-            bench_fail(BENCH_EXIT_USAGE, "--device %s: use echo, blk or net",
-                       arg);
+            bench_fail(BENCH_EXIT_USAGE, "--device %s: use echo, blk, blk4k or "
+                       "net", arg);
         }
         break;
     case OPT_SLOT:
@@ -225,6 +236,12 @@ static void set_option(Options *o, int opt, const char *name, const char *arg)
         break;
     case OPT_WARMUP:
         cfg->warmup = number(name, arg, 1, UINT32_MAX);
+        break;
+    case OPT_VIOMMU:
+        cfg->viommu = number(name, arg, 1, 30);
+        break;
+    case OPT_MAPPINGS:
+        cfg->mappings = number(name, arg, 2, 1 << 24);
         break;
     case OPT_CHECK_ALL:
         cfg->check = BENCH_CHECK_ALL;
@@ -267,6 +284,14 @@ static void check_options(Options *o)
     if (cfg->lockstep && cfg->outstanding != cfg->batch) {
         bench_fail(BENCH_EXIT_USAGE, "--lockstep allows one batch in flight; "
                    "leave --outstanding away");
+    }
+    if (cfg->map_each && cfg->outstanding != cfg->batch) {
+        bench_fail(BENCH_EXIT_USAGE, "--map-each allows one batch in flight; "
+                   "leave --outstanding away");
+    }
+    if (cfg->viommu && (!cfg->iommu || cfg->map_each)) {
+        bench_fail(BENCH_EXIT_USAGE, "--viommu needs --iommu, and mappings "
+                   "that stay");
     }
     if (cfg->interrupts && !cfg->lockstep) {
         bench_fail(BENCH_EXIT_USAGE, "--interrupts needs --lockstep");
@@ -327,13 +352,14 @@ static void report(const BenchConfig *cfg, const VirtioPci *dev,
     printf("\"requests\": %" PRIu64 ", \"batches\": %" PRIu64 ", "
            "\"warmup_requests\": %" PRIu64 ", \"slices\": %" PRIu64 ", "
            "\"disturbed\": %" PRIu64 ", \"wall_ns\": %" PRIu64 ", "
-           "\"cpu_ns\": %" PRIu64 ", \"driver_wait_ns\": %" PRIu64 ", "
+           "\"cpu_ns\": %" PRIu64 ", \"main_ns\": %" PRIu64 ", "
+           "\"all_batches\": %" PRIu64 ", \"driver_wait_ns\": %" PRIu64 ", "
            "\"device_wait_ns\": %" PRIu64 ", \"kicks\": %" PRIu64 ", "
            "\"interrupts\": %" PRIu64 ", \"checked_bytes\": %" PRIu64 "}\n",
            res->requests, res->batches, res->warmup_requests, res->slices,
-           res->disturbed, res->wall_ns, res->cpu_ns, res->driver_wait_ns,
-           res->device_wait_ns, res->kicks, res->interrupts,
-           res->checked_bytes);
+           res->disturbed, res->wall_ns, res->cpu_ns, res->main_ns,
+           res->all_batches, res->driver_wait_ns, res->device_wait_ns,
+           res->kicks, res->interrupts, res->checked_bytes);
 }
 
 int main(int argc, char **argv)
@@ -342,6 +368,7 @@ int main(int argc, char **argv)
         .cfg = {
             .queue_size = 256,
             .batch = 1,
+            .mappings = 2,
             .duration_ns = 100000000,
             .warmup = 4096,
             .timeout_ms = 10000,
@@ -351,6 +378,7 @@ int main(int argc, char **argv)
     BenchResult res;
     VirtioPci dev;
     GuestRam ram;
+    Vtd vtd;
     int opt, which;
 
     while ((opt = getopt_long(argc, argv, "", long_options, &which)) != -1) {
@@ -364,15 +392,18 @@ int main(int argc, char **argv)
 
     qtest_client_open(&qtest, o.qtest, o.cfg.timeout_ms);
     guest_ram_map(&ram, o.pid);
-    if (o.cfg.iommu) {
-        vtd_map_all(&qtest, &ram);
+    if (o.cfg.viommu) {
+        viommu_map_all(&qtest, &ram, o.cfg.viommu, o.slot, o.cfg.mappings);
+    } else if (o.cfg.iommu) {
+        vtd_map_all(&vtd, &qtest, &ram);
     }
     virtio_pci_open(&dev, &qtest, o.slot, o.cfg.device->virtio_id);
     virtio_pci_negotiate(&dev, features(&o.cfg));
     if (o.cfg.labels) {
         virtio_pci_accept_labels(&dev);
     }
-    bench_run(&o.cfg, &dev, &ram, o.pid, &res);
+    bench_run(&o.cfg, &dev, o.cfg.iommu && !o.cfg.viommu ? &vtd : NULL, &ram,
+              o.pid, &res);
     report(&o.cfg, &dev, &res);
     guest_ram_unmap(&ram);
     qtest_client_close(&qtest);
