@@ -111,6 +111,9 @@ void fake_unmap(FakeIommu *iommu, uint64_t iova)
     pthread_mutex_unlock(&iommu->lock);
 
     iotlb_invalidate(iommu->iotlb, m.first, m.last);
+    if (iommu->unmapped) {
+        iommu->unmapped(iommu, m.first, m.last);
+    }
 
     for (unsigned i = 0; i <= (m.last - m.first) / FAKE_PAGE; i++) {
         *fake_host(iommu, m.page + i) = FAKE_FREE;

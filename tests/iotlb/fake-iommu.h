@@ -29,6 +29,8 @@ typedef struct FakeMapping {
  * @translations: how often it was asked
  * @translating: called at the end of each translation, outside of the lock,
  *               with the result still to be delivered; may be NULL
+ * @unmapped: called by fake_unmap() after the IOTLB was told, before the pages
+ *            are somebody else's; may be NULL
  */
 typedef struct FakeIommu {
     pthread_mutex_t lock;
@@ -39,6 +41,7 @@ typedef struct FakeIommu {
     bool slow;                  /* all of it is not plain memory */
     bool liar;                  /* answers are no blocks */
     void (*translating)(struct FakeIommu *iommu);
+    void (*unmapped)(struct FakeIommu *iommu, uint64_t first, uint64_t last);
     Iotlb *iotlb;
 } FakeIommu;
 

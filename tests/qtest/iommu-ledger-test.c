@@ -3,12 +3,13 @@
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
  *
- * hw/virtio/iommu/ledger.c is compiled in; what it asks of the IOMMU's half is
- * below. No QEMU is started.
+ * hw/virtio/iommu/ledger.c and lanes.c are compiled in; what they ask of the
+ * IOMMU's half is below. No QEMU is started.
  */
 
 #include "qemu/osdep.h"
 #include "qemu/atomic.h"
+#include "../../hw/virtio/iommu/lanes.c"
 #include "../../hw/virtio/iommu/ledger.c"
 
 struct IommuDrainTicket {
@@ -47,11 +48,22 @@ static IommuLedgerRange range(uint64_t first, uint64_t last)
     return (IommuLedgerRange) { first, last, (void *)(uintptr_t)first, true };
 }
 
+/* In the tree, or in a lane of the queue of that number */
+#define IN_TREE (-1)
+static int lane_of_note = IN_TREE;
+
 static uint64_t note(IommuLedger *ledger, uint64_t first, uint64_t last)
 {
     IommuLedgerRange r = range(first, last);
     IommuLedgerSection section;
 
+    if (lane_of_note != IN_TREE) {
+        IommuLane *lane = iommu_lanes_get(iommu_ledger_lanes(ledger),
+                                          lane_of_note);
+        struct iovec iov = { (void *)r.host, last - first + 1 };
+
+        return iommu_lane_note(lane, &first, &iov, 0, 1);
+    }
     iommu_ledger_begin(ledger, &section);
     return iommu_ledger_end(ledger, &section, &r, 1);
 }
@@ -78,7 +90,7 @@ static void test_edges(void)
     /* Without a command nobody waits. */
     note(ledger, 0, 0);
     g_assert_cmpuint(unmap(ledger, NULL, 0, UINT64_MAX), ==, 0);
-    g_assert_cmpuint(iommu_ledger_counters(ledger)->in_flight, ==, 2);
+    g_assert_cmpuint(iommu_ledger_counters(ledger).in_flight, ==, 2);
     iommu_ledger_done(ledger, top);
     g_assert_cmpuint(t.pending, ==, 0);
     iommu_ledger_free(ledger);
@@ -203,6 +215,7 @@ static void test_random(void)
     IommuDrainTicket t = { 0 };
     Model m[MODEL] = { 0 };
     unsigned steps = g_test_thorough() ? 10000000 : 200000;
+    bool mixed = lane_of_note != IN_TREE;
 
     for (unsigned step = 0; step < steps; step++) {
         Model *at = &m[g_test_rand_int_range(0, MODEL)];
@@ -222,6 +235,7 @@ static void test_random(void)
             iommu_ledger_done(ledger, at->id);
             *at = (Model) { 0 };
         } else {
+            lane_of_note = mixed ? g_test_rand_int_range(0, 5) - 1 : IN_TREE;
             *at = (Model) { note(ledger, first, last), first, last, false };
         }
         for (Model *i = m; i < m + MODEL; i++) {
@@ -231,6 +245,112 @@ static void test_random(void)
     }
     iommu_ledger_free(ledger);
     g_assert_cmpuint(t.pending, ==, 0);
+}
+
+/* Ranges of one request, as a lane has them */
+static void test_lane_parts(void)
+{
+    IommuLedger *ledger = iommu_ledger_new();
+    IommuLane *lane = iommu_lanes_get(iommu_ledger_lanes(ledger), 1023);
+    uint64_t addr[] = { 0x1000, 0x2000, 0x3000, 0x4000, UINT64_MAX - 1, 0 };
+    struct iovec iov[] = {
+        { (void *)0x1000, 0x1000 }, { (void *)0x2000, 0x1000 },
+        { (void *)0x9000, 0x1000 }, { (void *)0xa000, 0x1000 },
+        { (void *)0x10, 2 }, { (void *)0x12, 2 },
+    };
+    IommuDrainTicket t = { 0 };
+    uint64_t id;
+
+    /* Five that do not continue each other: 0x3000 is written, 0x4000 not */
+    g_assert_cmpuint(iommu_lane_note(lane, addr, iov, 3, 3), ==, 0);
+    g_assert_cmpuint(iommu_lane_note(lane, addr, iov, 0, 0), ==, 0);
+    g_assert_cmpuint(unmap(ledger, &t, 0, UINT64_MAX), ==, 0);
+    id = iommu_lane_note(lane, addr, iov, 3, 2);
+    g_assert_cmpuint(id, !=, 0);
+    g_assert_cmpuint(lane->block[0]->slot[ID_SLOT(id)].num, ==, 4);
+    g_assert_cmpuint(lane->block[0]->slot[ID_SLOT(id)].writes, ==, 0xc);
+    g_assert_cmphex(lane->block[0]->slot[ID_SLOT(id)].range[0].last, ==,
+                    0x2fff);
+    g_assert_cmpuint(unmap(ledger, &t, 0x5000, UINT64_MAX - 2), ==, 0);
+    g_assert_cmpuint(unmap(ledger, &t, 0, 0xfff), ==, 0);
+    g_assert_cmpuint(unmap(ledger, &t, 0x4fff, 0x5000), ==, 1);
+    g_assert_cmpuint(unmap(ledger, &t, UINT64_MAX, UINT64_MAX), ==, 0);
+    g_assert_cmpuint(iommu_ledger_counters(ledger).in_flight, ==, 1);
+    g_assert_cmpuint(iommu_ledger_forget(ledger), ==, 1);
+    g_assert_cmpuint(t.pending, ==, 0);
+    iommu_ledger_done(ledger, id);
+    g_assert_cmpuint(iommu_ledger_counters(ledger).in_flight, ==, 0);
+    iommu_ledger_free(ledger);
+}
+
+/* As many as there is room for, struck out in another order, and again */
+static void test_lane_full(void)
+{
+    IommuLedger *ledger = iommu_ledger_new();
+    g_autofree uint64_t *id = g_new(uint64_t, IOMMU_LANE_SLOTS);
+    IommuDrainTicket t = { 0 };
+    uint64_t old;
+
+    lane_of_note = 7;
+    for (unsigned i = 0; i < IOMMU_LANE_SLOTS; i++) {
+        id[i] = note(ledger, i << 12, (i << 12) + 0xfff);
+        g_assert_cmpuint(id[i], !=, 0);
+    }
+    g_assert_cmpuint(note(ledger, 0, 0), ==, 0);
+    g_assert_cmpuint(unmap(ledger, &t, 0x5800, 0x7000), ==, 3);
+    for (unsigned i = 0; i < IOMMU_LANE_SLOTS; i++) {
+        unsigned at = i * 5 % IOMMU_LANE_SLOTS;
+
+        old = id[at];
+        iommu_ledger_done(ledger, old);
+        id[at] = note(ledger, at << 12, (at << 12) + 0xfff);
+        g_assert_cmpuint(id[at], !=, 0);
+        /* One id is for one request. */
+        iommu_ledger_done(ledger, old);
+        g_assert_cmpuint(iommu_ledger_counters(ledger).in_flight, ==,
+                         IOMMU_LANE_SLOTS);
+    }
+    g_assert_cmpuint(t.pending, ==, 0);
+    g_assert_cmpuint(unmap(ledger, &t, 0, UINT64_MAX), ==, IOMMU_LANE_SLOTS);
+    g_assert_cmpuint(iommu_ledger_forget(ledger), ==, IOMMU_LANE_SLOTS);
+    g_assert_cmpuint(t.pending, ==, 0);
+    lane_of_note = IN_TREE;
+    iommu_ledger_free(ledger);
+}
+
+/* What a request costs, in flight with @opaque others; for callgrind */
+static void test_lane_cost(gconstpointer opaque)
+{
+    IommuLedger *ledger = iommu_ledger_new();
+    IommuLane *lane = iommu_lanes_get(iommu_ledger_lanes(ledger), 0);
+    unsigned others = GPOINTER_TO_UINT(opaque);
+    IommuDrainTicket t = { 0 };
+
+    for (unsigned i = 0; i < 10000 + others; i++) {
+        uint64_t addr[] = { 0x10000, 0x1000000 + i * 0x1000, 0x11000 };
+        struct iovec iov[] = {
+            { (void *)0x10000, 16 }, { (void *)0x1000000, 4096 },
+            { (void *)0x11000, 1 },
+        };
+        uint64_t id = iommu_lane_note(lane, addr, iov, 1, 2);
+
+        if (i >= others) {
+            g_assert_cmpuint(unmap(ledger, &t, 0x20000, 0x20fff), ==, 0);
+            iommu_ledger_done(ledger, id);
+        }
+    }
+    g_assert_cmpuint(iommu_ledger_forget(ledger), ==, others);
+    iommu_ledger_free(ledger);
+}
+
+/* The same tests with requests in a lane */
+static void in_lane(gconstpointer opaque)
+{
+    void (*test)(void) = opaque;
+
+    lane_of_note = 3;
+    test();
+    lane_of_note = IN_TREE;
 }
 
 /* Threads that use pages, and one that takes them away and uses them, too */
@@ -311,6 +431,19 @@ int main(int argc, char **argv)
     g_test_add_func("/ledger/stale-ticket", test_stale_ticket);
     g_test_add_func("/ledger/stands", test_stands);
     g_test_add_func("/ledger/random", test_random);
+    g_test_add_data_func("/ledger/lane/edges", test_edges, in_lane);
+    g_test_add_data_func("/ledger/lane/stale-ticket", test_stale_ticket,
+                         in_lane);
+    g_test_add_data_func("/ledger/lane/stands", test_stands, in_lane);
+    g_test_add_data_func("/ledger/lane/random", test_random, in_lane);
+    g_test_add_func("/ledger/lane/parts", test_lane_parts);
+    g_test_add_func("/ledger/lane/full", test_lane_full);
+    g_test_add_data_func("/ledger/lane/cost/0", GUINT_TO_POINTER(0),
+                         test_lane_cost);
+    g_test_add_data_func("/ledger/lane/cost/64", GUINT_TO_POINTER(64),
+                         test_lane_cost);
+    g_test_add_data_func("/ledger/lane/cost/1023", GUINT_TO_POINTER(1023),
+                         test_lane_cost);
     g_test_add_func("/ledger/race", test_race);
     return g_test_run();
 }

@@ -8,6 +8,7 @@
 #include "qemu/error-report.h"
 #include "qapi/error.h"
 #include "qapi/util.h"
+#include "qapi/visitor.h"
 #include "exec/memory.h"
 #include "exec/address-spaces.h"
 #include "hw/core/qdev-prop-internal.h"
@@ -245,10 +246,21 @@ static void commit(MemoryListener *listener)
     vdev->in_flight->commit(listener);
 }
 
+/* An ObjectPropertyAccessor; @opaque: where it is in IommuLedgerCounters */
+static void get_counter(Object *obj, Visitor *v, const char *name,
+                        void *opaque, Error **errp)
+{
+    VirtIODevice *vdev = VIRTIO_DEVICE(obj);
+    IommuLedgerCounters counters =
+        iommu_ledger_counters(vdev->in_flight->ledger);
+
+    visit_type_uint64(v, name,
+                      (uint64_t *)((char *)&counters + (uintptr_t)opaque),
+                      errp);
+}
+
 void virtio_in_flight_start(VirtIODevice *vdev)
 {
-    IommuLedgerCounters *counters;
-
     if (vdev->iommu_drain == VIRTIO_IOMMU_DRAIN_OFF ||
         vdev->dma_as == &address_space_memory) {
         return;
@@ -261,11 +273,12 @@ void virtio_in_flight_start(VirtIODevice *vdev)
     vdev->listener.region_add = region_add;
     vdev->listener.region_del = region_del;
     vdev->listener.commit = commit;
-    counters = iommu_ledger_counters(vdev->in_flight->ledger);
-    object_property_add_uint64_ptr(OBJECT(vdev), "x-iommu-in-flight",
-                                   &counters->in_flight, OBJ_PROP_FLAG_READ);
-    object_property_add_uint64_ptr(OBJECT(vdev), "x-iommu-held",
-                                   &counters->held, OBJ_PROP_FLAG_READ);
+    object_property_add(OBJECT(vdev), "x-iommu-in-flight", "uint64",
+                        get_counter, NULL, NULL,
+                        (void *)offsetof(IommuLedgerCounters, in_flight));
+    object_property_add(OBJECT(vdev), "x-iommu-held", "uint64",
+                        get_counter, NULL, NULL,
+                        (void *)offsetof(IommuLedgerCounters, held));
 }
 
 void virtio_in_flight_stop(VirtIODevice *vdev)

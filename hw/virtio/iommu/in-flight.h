@@ -4,7 +4,8 @@
  * SPDX-License-Identifier: GPL-2.0-or-later
  *
  * Elements are noted in the device's ledger (ledger.h) by virtqueue_pop(), in
- * in-flight.c.inc, and struck out when their memory is given back, whoever
+ * in-flight.c.inc, or by the ring engine in a queue's lane, in
+ * in-flight-ring.c.inc, and struck out when their memory is given back, whoever
  * serves the queue. A device that is not behind an IOMMU, or has
  * x-iommu-drain=off, has none of this.
  */

@@ -38,6 +38,7 @@ typedef struct LedgerFound {
 } LedgerFound;
 
 struct IommuLedger {
+    IommuLanes *lanes;
     QemuMutex lock;
     IntervalTreeRoot tree;
     GHashTable *entries;        /* by id */
@@ -52,20 +53,33 @@ IommuLedger *iommu_ledger_new(void)
 
     qemu_mutex_init(&ledger->lock);
     ledger->entries = g_hash_table_new(g_int64_hash, g_int64_equal);
+    ledger->lanes = iommu_lanes_new();
     return ledger;
 }
 
 void iommu_ledger_free(IommuLedger *ledger)
 {
     iommu_ledger_forget(ledger);
+    iommu_lanes_free(ledger->lanes);
     g_hash_table_destroy(ledger->entries);
     qemu_mutex_destroy(&ledger->lock);
     g_free(ledger);
 }
 
-IommuLedgerCounters *iommu_ledger_counters(IommuLedger *ledger)
+IommuLedgerCounters iommu_ledger_counters(IommuLedger *ledger)
 {
-    return &ledger->counters;
+    IommuLedgerCounters counters;
+
+    WITH_QEMU_LOCK_GUARD(&ledger->lock) {
+        counters = ledger->counters;
+    }
+    counters.in_flight += iommu_lanes_count(ledger->lanes);
+    return counters;
+}
+
+IommuLanes *iommu_ledger_lanes(IommuLedger *ledger)
+{
+    return ledger->lanes;
 }
 
 static void release(IommuDrainTicket *ticket)
@@ -164,6 +178,10 @@ void iommu_ledger_done(IommuLedger *ledger, uint64_t id)
 {
     LedgerEntry *entry;
 
+    if (likely(iommu_lanes_has(id))) {
+        release(iommu_lanes_done(ledger->lanes, id));
+        return;
+    }
     WITH_QEMU_LOCK_GUARD(&ledger->lock) {
         entry = g_hash_table_lookup(ledger->entries, &id);
         if (entry) {
@@ -196,7 +214,7 @@ uint64_t iommu_ledger_forget(IommuLedger *ledger)
         release(entry->ticket);
         g_free(entry);
     }
-    return gone->len;
+    return gone->len + iommu_lanes_forget(ledger->lanes, release);
 }
 
 /* Have @holder keep @ticket, which counts as one hold however often */
@@ -228,6 +246,51 @@ static unsigned hold_sections(IommuLedger *ledger, uint64_t first,
     return held;
 }
 
+/* An IommuLanesFound */
+static void found_in_lane(void *opaque, uint64_t id,
+                          const IommuLedgerRange *range)
+{
+    LedgerFound at = { id, *range };
+    GArray **found = opaque;
+
+    if (!*found) {
+        *found = g_array_new(false, false, sizeof(at));
+    }
+    g_array_append_val(*found, at);
+}
+
+static void found_in_tree(GArray **found, const LedgerNode *node,
+                          uint64_t first, uint64_t last)
+{
+    uint64_t from = MAX(first, node->it.start);
+    IommuLedgerRange range = {
+        from, MIN(last, node->it.last), node->host + (from - node->it.start),
+        node->write,
+    };
+
+    found_in_lane(found, node->entry->id, &range);
+}
+
+/* Returns whether there is a hold more than before */
+static bool hold_found(IommuLedger *ledger, uint64_t id)
+{
+    IommuDrainTicket *ticket, *back;
+    LedgerEntry *entry;
+
+    if (!iommu_lanes_has(id)) {
+        QEMU_LOCK_GUARD(&ledger->lock);
+        entry = g_hash_table_lookup(ledger->entries, &id);
+        return entry && hold(&entry->ticket);
+    }
+    ticket = iommu_drain_hold();
+    if (!ticket) {
+        return false;
+    }
+    back = iommu_lanes_hold(ledger->lanes, id, ticket);
+    release(back);
+    return back != ticket;
+}
+
 unsigned iommu_ledger_unmap(IommuLedger *ledger, uint64_t first, uint64_t last,
                             IommuLedgerStands *stands, void *opaque)
 {
@@ -235,39 +298,22 @@ unsigned iommu_ledger_unmap(IommuLedger *ledger, uint64_t first, uint64_t last,
     IntervalTreeNode *it;
     unsigned held;
 
-    qemu_mutex_lock(&ledger->lock);
-    held = hold_sections(ledger, first, last);
-    for (it = interval_tree_iter_first(&ledger->tree, first, last); it;
-         it = interval_tree_iter_next(it, first, last)) {
-        LedgerNode *node = container_of(it, LedgerNode, it);
-        uint64_t from = MAX(first, it->start);
-        LedgerFound at = {
-            .id = node->entry->id,
-            .range = { from, MIN(last, it->last),
-                       node->host + (from - it->start), node->write },
-        };
-
-        if (!stands) {
-            held += hold(&node->entry->ticket);
-            continue;
+    WITH_QEMU_LOCK_GUARD(&ledger->lock) {
+        held = hold_sections(ledger, first, last);
+        for (it = interval_tree_iter_first(&ledger->tree, first, last); it;
+             it = interval_tree_iter_next(it, first, last)) {
+            found_in_tree(&found, container_of(it, LedgerNode, it), first,
+                          last);
         }
-        if (!found) {
-            found = g_array_new(false, false, sizeof(at));
-        }
-        g_array_append_val(found, at);
     }
-    qemu_mutex_unlock(&ledger->lock);
+    iommu_lanes_find(ledger->lanes, first, last, found_in_lane, &found);
 
     for (unsigned i = 0; found && i < found->len; i++) {
         const LedgerFound *at = &g_array_index(found, LedgerFound, i);
-        LedgerEntry *entry;
 
-        if (stands(opaque, &at->range)) {
-            continue;
+        if (!stands || !stands(opaque, &at->range)) {
+            held += hold_found(ledger, at->id);
         }
-        QEMU_LOCK_GUARD(&ledger->lock);
-        entry = g_hash_table_lookup(ledger->entries, &at->id);
-        held += entry && hold(&entry->ticket);
     }
     ledger->counters.held += held != 0;
     return held;

@@ -13,6 +13,9 @@
  * after it, or in a section that the unmap saw. See
  * docs/devel/virtio-iommu-drain.rst.
  *
+ * Queues whose buffers the IOTLB finds do without a section and without the
+ * lock, mostly: see lanes.h.
+ *
  * The ledger's lock is a leaf: nothing else is taken or waited for under it.
  */
 
@@ -21,6 +24,7 @@
 
 #include "qemu/queue.h"
 #include "hw/virtio/iommu-drain.h"
+#include "lanes.h"
 
 typedef struct IommuLedger IommuLedger;
 
@@ -36,25 +40,13 @@ typedef struct IommuLedgerSection {
 } IommuLedgerSection;
 
 /**
- * IommuLedgerRange: part of a request
- * @first, @last: I/O virtual addresses, both included
- * @host: where @first is mapped to, and the rest behind it
- * @write: the device may write there
- */
-typedef struct IommuLedgerRange {
-    uint64_t first, last;
-    const void *host;
-    bool write;
-} IommuLedgerRange;
-
-/**
  * IommuLedgerStands: whether @range, part of what was noted, still is mapped
  * to where it was. Context: BQL held, the ledger's lock is not
  */
 typedef bool IommuLedgerStands(void *opaque, const IommuLedgerRange *range);
 
 /**
- * IommuLedgerCounters: for the monitor, which reads them without a lock
+ * IommuLedgerCounters: for the monitor
  * @in_flight: requests noted and not done
  * @held: unmaps that met any
  */
@@ -68,7 +60,11 @@ IommuLedger *iommu_ledger_new(void);
 /** iommu_ledger_forget(), and free. No section may be open. */
 void iommu_ledger_free(IommuLedger *ledger);
 
-IommuLedgerCounters *iommu_ledger_counters(IommuLedger *ledger);
+/** Context: BQL held */
+IommuLedgerCounters iommu_ledger_counters(IommuLedger *ledger);
+
+/** The ledger's lanes. Their requests are struck out by iommu_ledger_done(). */
+IommuLanes *iommu_ledger_lanes(IommuLedger *ledger);
 
 /** Translations are going to be made. Context: any thread */
 void iommu_ledger_begin(IommuLedger *ledger, IommuLedgerSection *section);
@@ -86,7 +82,8 @@ uint64_t iommu_ledger_end(IommuLedger *ledger, IommuLedgerSection *section,
 
 /**
  * iommu_ledger_done: the device does not touch the request's memory any more
- * @id: what iommu_ledger_end() returned; one that was forgotten does nothing
+ * @id: what iommu_ledger_end() or iommu_lane_note() returned; one that was
+ *      forgotten does nothing
  *
  * Context: any thread
  */

@@ -275,10 +275,10 @@ static IotlbResult fill(Iotlb *iotlb, uint64_t iova, unsigned right,
     return result;
 }
 
-IotlbResult iotlb_get(IotlbReader *reader, uint64_t iova, unsigned right,
+IotlbResult iotlb_ask(IotlbReader *reader, uint64_t iova, unsigned right,
                       IotlbSpan *span)
 {
-    IotlbResult result = iotlb_lookup(reader, iova, right, span);
+    IotlbResult result = IOTLB_MISS;
 
     for (unsigned i = 0; result == IOTLB_MISS && i < FILL_TRIES; i++) {
         IotlbBlock block;

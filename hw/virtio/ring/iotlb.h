@@ -247,16 +247,26 @@ IotlbResult iotlb_lookup(IotlbReader *reader, uint64_t iova, unsigned right,
                          IotlbSpan *span);
 
 /**
- * iotlb_get: look @iova up, and ask the IOMMU if that misses
+ * iotlb_ask: ask the IOMMU, as iotlb_lookup() has missed
  *
- * Context: in a section, which a miss ends and begins anew (@reader->epoch).
+ * Context: in a section, which ends and begins anew (@reader->epoch).
  *
  * Returns: IOTLB_HIT with *@span filled in, IOTLB_SLOW or IOTLB_FAULT.
  * IOTLB_MISS if invalidations of this very block, or hundreds of others, do not
  * let a translation last long enough to be used.
  */
-IotlbResult iotlb_get(IotlbReader *reader, uint64_t iova, unsigned right,
+IotlbResult iotlb_ask(IotlbReader *reader, uint64_t iova, unsigned right,
                       IotlbSpan *span);
+
+/** iotlb_get: look @iova up, and iotlb_ask() if that misses */
+static inline IotlbResult iotlb_get(IotlbReader *reader, uint64_t iova,
+                                    unsigned right, IotlbSpan *span)
+{
+    IotlbResult result = iotlb_lookup(reader, iova, right, span);
+
+    return result == IOTLB_MISS ? iotlb_ask(reader, iova, right, span)
+                                : result;
+}
 
 /**
  * iotlb_invalidate: forget what touches [@first, @last]
