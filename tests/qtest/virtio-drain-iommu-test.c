@@ -71,8 +71,9 @@ static void queue_kick(Queue *q)
 
 static void queue_run(Queue *q)
 {
+    q->waits++;
     queue_add(q, VTD_INV_DESC_WAIT | VTD_INV_DESC_WAIT_SW |
-                 (uint64_t)++q->waits << 32, q->status);
+                 (uint64_t)q->waits << 32, q->status);
     queue_kick(q);
 }
 
