@@ -10,11 +10,13 @@ from .machine import escape
 PROGRAM = "/run/vadis/vfio-blk"         # in a guest on the host's root
 MODULES = ("vfio_iommu_type1", "vfio-pci")
 
-# name: (-device of the IOMMU, the kernel's command line, modules)
+# name: (-device of the IOMMU, the kernel's command line, modules). No IOMMU is
+# behind itself, whatever all virtio devices are told.
 IOMMUS = {
     "intel-iommu": ("intel-iommu,id=iommu0,intremap=on", "intel_iommu=on",
                     ()),
-    "virtio-iommu": ("virtio-iommu-pci,id=iommu0", "", ("virtio-iommu",)),
+    "virtio-iommu": ("virtio-iommu-pci,id=iommu0,iommu_platform=off", "",
+                     ("virtio-iommu",)),
 }
 
 # $1: the device's PCI address. Interrupts are not used by the program; a

@@ -102,9 +102,7 @@ def make_vm(home, name, ring, who=AUTO, devices=DEVICES, args=(),
     args, devices = [*WIRE, *args], list(devices)
     if ring.iommu:
         device, append, modules = vfioblk.IOMMUS[ring.iommu]
-        # It is not behind itself.
-        devices.insert(0, device + ",iommu_platform=off" *
-                       device.startswith("virtio"))
+        devices.insert(0, device)
         more = {"append": append, "modules": modules, **more}
     for drive in drives:
         args += ["-drive", f"if=none,id={drive},format=qcow2,cache=unsafe,"

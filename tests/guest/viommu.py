@@ -85,12 +85,6 @@ def blk(setup, name="blk", drive="blk", **more):
                                 for i in range(setup.iothreads)], **more})
 
 
-def iommu(setup):
-    """-device of the IOMMU; it is not behind itself."""
-    device = vfioblk.IOMMUS[setup.iommu][0]
-    return device + ",iommu_platform=off" * device.startswith("virtio")
-
-
 def machine(setup, home, extra=(), **more):
     """A VM with each device that the engine is tested with.
 
@@ -98,7 +92,7 @@ def machine(setup, home, extra=(), **more):
     :param extra: more devices
     :param more: arguments of the VM in place of those made here
     """
-    _, append, modules = vfioblk.IOMMUS[setup.iommu]
+    iommu, append, modules = vfioblk.IOMMUS[setup.iommu]
     args = []
     for i in range(setup.iothreads):
         args += ["-object", f"iothread,id=io{i}"]
@@ -119,7 +113,7 @@ def machine(setup, home, extra=(), **more):
                  f"local.path={escape(home)}/{here},remote.type=unix,"
                  f"remote.path={escape(home)}/{there}"]
     devices = [
-        iommu(setup), blk(setup),
+        iommu, blk(setup),
         "virtio-scsi-pci,id=scsi,iothread=io0,virtqueue_size=1024",
         "scsi-hd,bus=scsi.0,drive=scsi,serial=scsi",
         *(f"virtio-net-pci,id={name},netdev={name},romfile="
