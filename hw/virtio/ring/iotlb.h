@@ -191,16 +191,6 @@ static inline void iotlb_enter(IotlbReader *reader)
                         __ATOMIC_SEQ_CST);
 }
 
-/*
- * Is iotlb_enter() a full fence for other accesses, too? An exchange is on x86;
- * elsewhere, loads that are not sequentially consistent may come before it.
- */
-#if defined(__x86_64__) || defined(__i386__)
-#define IOTLB_ENTER_FENCES true
-#else
-#define IOTLB_ENTER_FENCES false
-#endif
-
 /** iotlb_exit: end a section; nothing of it is used any more */
 static inline void iotlb_exit(IotlbReader *reader)
 {
