@@ -383,11 +383,12 @@ static const char *const ask_name[] = { "vtd", "vtd-register", "virtio" };
 static void add(const char *name, GTestDataFunc fn, RigOptions opt)
 {
     g_autofree char *path =
-        g_strdup_printf("virtio-drain/%s/%s/%s%s%s%s", name, ask_name[opt.ask],
+        g_strdup_printf("virtio-drain/%s/%s/%s%s%s%s%s", name, ask_name[opt.ask],
                         opt.packed ? "packed" : "split",
                         opt.stock ? "-stock" : "",
                         opt.throttle ? "-throttle" : "",
-                        opt.iothread ? "-iothread" : "");
+                        opt.iothread ? "-iothread" : "",
+                        opt.warm ? "-warm" : "");
 
     qtest_add_data_func_full(path, g_memdup2(&opt, sizeof(opt)), fn, g_free);
 }
@@ -401,6 +402,11 @@ static void add_once(Ask ask)
     opt.no_ioeventfd = true;
     add("bus-master", test_bus_master, opt);
     opt.no_ioeventfd = false;
+    opt.warm = true;
+    add("unrelated", test_unrelated, opt);
+    add("queue-reset", test_queue_reset, opt);
+    add("wait", test_wait, opt);
+    opt.warm = false;
     if (ask == ASK_VIRTIO) {
         add("detach", test_detach, opt);
         add("attach", test_attach_other, opt);
@@ -417,6 +423,8 @@ static void add_once(Ask ask)
     add("migrate", test_migrate, opt);
     add("device-reset", test_device_reset, opt);
     opt.iothread = true;
+    add("device-reset", test_device_reset, opt);
+    opt.warm = true;
     add("device-reset", test_device_reset, opt);
 }
 
@@ -438,6 +446,8 @@ int main(int argc, char **argv)
             add("off", test_off, opt);
             opt.off = false;
             opt.throttle = opt.iothread = true;
+            add("wait", test_wait, opt);
+            opt.warm = true;
             add("wait", test_wait, opt);
         }
         add_once(ask);

@@ -4,8 +4,8 @@
  * SPDX-License-Identifier: GPL-2.0-or-later
  *
  * See lanes.h. Slots come in blocks of 64, as many as were ever in flight at a
- * time. A block's slots are free in the eyes of the queue's thread (@free), or
- * were given back since it looked (@returned); the rest is in flight.
+ * time. The queue's thread takes those that it knows to be free, and looks for
+ * more when there are none left.
  */
 
 #include "qemu/osdep.h"
@@ -27,15 +27,10 @@ G_STATIC_ASSERT(BLOCKS <= 16);
 
 /**
  * LaneSlot: a request in flight, or none
- * @word: 0, or the request's id, perhaps with ID_HELD
- * @ticket: with ID_HELD; under the lock
  * @num, @writes: ranges, and of which of them the device may write
- *
- * The queue's thread writes all but @ticket while @word is 0. Atomic: whoever
- * reads them has to look at @word again.
+ * @ticket: with ID_HELD; under the lock
  */
 typedef struct LaneSlot {
-    uint64_t word;
     uint32_t num;
     uint32_t writes;
     struct LaneRange {
@@ -46,14 +41,19 @@ typedef struct LaneSlot {
 } LaneSlot;
 
 /**
- * LaneBlock: slots, by bit
- * @free: written by the queue's thread
- * @returned: struck out, and not in @free yet
+ * LaneBlock: slots
+ * @free: those that were seen to be free, by bit; of the queue's thread
+ * @struck: atomic: a hint that slots became free since
+ * @word: of each slot: 0, or the request's id, perhaps with ID_HELD
  * @pages: of each slot: see pages_of()
+ *
+ * The queue's thread writes a slot, but for @ticket, while its word is 0.
+ * Atomic: whoever reads it has to look at the word again.
  */
 typedef struct LaneBlock {
     uint64_t free;
-    uint64_t returned;
+    uint32_t struck;
+    uint64_t word[BLOCK_SLOTS];
     uint64_t pages[BLOCK_SLOTS];
     LaneSlot slot[BLOCK_SLOTS];
 } LaneBlock;
@@ -76,6 +76,16 @@ struct IommuLanes {
     unsigned num;               /* BQL: up to the last lane */
     IommuLane *lane[IOMMU_LANES_MAX];
 };
+
+static inline void store64(uint64_t *to, uint64_t value)
+{
+    __atomic_store_n(to, value, __ATOMIC_RELEASE);
+}
+
+static inline uint64_t load64(const uint64_t *from)
+{
+    return __atomic_load_n(from, __ATOMIC_ACQUIRE);
+}
 
 IommuLanes *iommu_lanes_new(void)
 {
@@ -117,15 +127,21 @@ static __attribute__((noinline)) LaneBlock *lane_refill(IommuLane *lane)
 {
     LaneBlock *block;
 
-    for (unsigned i = 0; i < lane->num; i++) {
-        uint64_t free;
+    for (unsigned n = 1; n <= lane->num; n++) {
+        unsigned at = (lane->current + n) % lane->num;
+        uint64_t free = 0;
 
-        block = lane->block[i];
-        free = block->free |
-               __atomic_exchange_n(&block->returned, 0, __ATOMIC_ACQUIRE);
-        __atomic_store_n(&block->free, free, __ATOMIC_RELEASE);
+        block = lane->block[at];
+        if (!__atomic_load_n(&block->struck, __ATOMIC_RELAXED)) {
+            continue;
+        }
+        __atomic_exchange_n(&block->struck, 0, __ATOMIC_ACQ_REL);
+        for (unsigned i = 0; i < BLOCK_SLOTS; i++) {
+            free |= (uint64_t)!load64(&block->word[i]) << i;
+        }
         if (free) {
-            lane->current = i;
+            block->free = free;
+            lane->current = at;
             return block;
         }
     }
@@ -137,16 +153,6 @@ static __attribute__((noinline)) LaneBlock *lane_refill(IommuLane *lane)
     __atomic_store_n(&lane->block[lane->num], block, __ATOMIC_RELEASE);
     lane->current = lane->num++;
     return block;
-}
-
-static inline void store64(uint64_t *to, uint64_t value)
-{
-    __atomic_store_n(to, value, __ATOMIC_RELEASE);
-}
-
-static inline uint64_t load64(const uint64_t *from)
-{
-    return __atomic_load_n(from, __ATOMIC_ACQUIRE);
 }
 
 /*
@@ -221,8 +227,8 @@ uint64_t iommu_lane_note(IommuLane *lane, const uint64_t *addr,
     }
     lane->next_id = ((lane->next_id + ID_NUMBER) & ~ID_HELD) | ID_IN_LANE;
     id = lane->next_id | lane->current << 6 | at;
-    store64(&block->free, block->free & (block->free - 1));
-    store64(&slot->word, id);
+    block->free &= block->free - 1;
+    store64(&block->word[at], id);
     return id;
 }
 
@@ -233,46 +239,34 @@ static inline LaneBlock *block_of(IommuLanes *lanes, uint64_t id)
 }
 
 /* An unmap got hold of the request, or it was forgotten */
-static __attribute__((noinline)) bool
-slot_done_held(IommuLanes *lanes, LaneSlot *slot, uint64_t id,
-               struct IommuDrainTicket **ticket)
+static __attribute__((noinline)) struct IommuDrainTicket *
+done_held(IommuLanes *lanes, LaneBlock *block, uint64_t id)
 {
-    bool held;
+    uint64_t *word = &block->word[ID_SLOT(id)];
+    struct IommuDrainTicket *ticket = NULL;
 
     pthread_mutex_lock(&lanes->lock);
-    held = load64(&slot->word) == (id | ID_HELD);
-    if (held) {
-        *ticket = slot->ticket;
-        slot->ticket = NULL;
-        store64(&slot->word, 0);
+    if (load64(word) == (id | ID_HELD)) {
+        ticket = block->slot[ID_SLOT(id)].ticket;
+        store64(word, 0);
+        __atomic_store_n(&block->struck, 1, __ATOMIC_RELEASE);
     }
     pthread_mutex_unlock(&lanes->lock);
-    return held;
+    return ticket;
 }
 
 struct IommuDrainTicket *iommu_lanes_done(IommuLanes *lanes, uint64_t id)
 {
     LaneBlock *block = block_of(lanes, id);
-    LaneSlot *slot = &block->slot[ID_SLOT(id)];
-    struct IommuDrainTicket *ticket = NULL;
     uint64_t seen = id;
 
-    if (unlikely(!__atomic_compare_exchange_n(&slot->word, &seen, 0, false,
-                                              __ATOMIC_SEQ_CST,
-                                              __ATOMIC_RELAXED)) &&
-        !slot_done_held(lanes, slot, id, &ticket)) {
+    if (likely(__atomic_compare_exchange_n(&block->word[ID_SLOT(id)], &seen, 0,
+                                           false, __ATOMIC_SEQ_CST,
+                                           __ATOMIC_RELAXED))) {
+        __atomic_store_n(&block->struck, 1, __ATOMIC_RELEASE);
         return NULL;
     }
-    /* The queue's thread may use the slot again */
-    __atomic_fetch_or(&block->returned, (uint64_t)1 << ID_SLOT(id),
-                      __ATOMIC_RELEASE);
-    return ticket;
-}
-
-/* Slots that may be in flight; others are not, and what they did is visible */
-static uint64_t block_used(const LaneBlock *block)
-{
-    return ~(load64(&block->free) | load64(&block->returned));
+    return done_held(lanes, block, id);
 }
 
 typedef void BlockFn(LaneBlock *block, void *opaque);
@@ -300,36 +294,36 @@ typedef struct Find {
     void *opaque;
 } Find;
 
-/* Range @n of the request @id touches: tell, if it still is that one's */
+/*
+ * Look at the slot of the request @id; what is read counts only if it still is
+ * that one's
+ */
 static __attribute__((noinline)) void
-slot_found(const LaneSlot *slot, unsigned n, uint64_t id, const Find *f)
+slot_find(const LaneBlock *block, unsigned at, uint64_t id, const Find *f)
 {
-    uint64_t first = load64(&slot->range[n].first);
-    uint64_t last = load64(&slot->range[n].last);
-    uintptr_t host = __atomic_load_n(&slot->range[n].host, __ATOMIC_ACQUIRE);
-    uint32_t writes = __atomic_load_n(&slot->writes, __ATOMIC_ACQUIRE);
-    IommuLedgerRange range = {
-        .first = MAX(f->first, first),
-        .last = MIN(f->last, last),
-        .host = (void *)(host + (MAX(f->first, first) - first)),
-        .write = writes >> n & 1,
-    };
-
-    if ((load64(&slot->word) & ~ID_HELD) == id) {
-        f->found(f->opaque, id, &range);
-    }
-}
-
-static void slot_find(const LaneSlot *slot, const Find *f)
-{
-    uint64_t word = load64(&slot->word);
+    const LaneSlot *slot = &block->slot[at];
     unsigned num = __atomic_load_n(&slot->num, __ATOMIC_ACQUIRE);
+    uint32_t writes = __atomic_load_n(&slot->writes, __ATOMIC_ACQUIRE);
 
-    for (unsigned i = 0; word && i < num; i++) {
-        if (load64(&slot->range[i].first) <= f->last &&
-            load64(&slot->range[i].last) >= f->first) {
-            slot_found(slot, i, word & ~ID_HELD, f);
+    for (unsigned i = 0; i < num; i++) {
+        const struct LaneRange *r = &slot->range[i];
+        uint64_t first = load64(&r->first), last = load64(&r->last);
+        uintptr_t host = __atomic_load_n(&r->host, __ATOMIC_ACQUIRE);
+        IommuLedgerRange range;
+
+        if (first > f->last || last < f->first) {
+            continue;
         }
+        range = (IommuLedgerRange) {
+            .first = MAX(f->first, first),
+            .last = MIN(f->last, last),
+            .host = (void *)(host + (MAX(f->first, first) - first)),
+            .write = writes >> i & 1,
+        };
+        if ((load64(&block->word[at]) & ~ID_HELD) != id) {
+            return;
+        }
+        f->found(f->opaque, id, &range);
     }
 }
 
@@ -337,11 +331,11 @@ static void block_find(LaneBlock *block, void *opaque)
 {
     const Find *f = opaque;
 
-    for (uint64_t used = block_used(block); used; used &= used - 1) {
-        unsigned i = __builtin_ctzll(used);
+    for (unsigned i = 0; i < BLOCK_SLOTS; i++) {
+        uint64_t word = load64(&block->word[i]);
 
-        if (load64(&block->pages[i]) & f->pages) {
-            slot_find(&block->slot[i], f);
+        if (word && (load64(&block->pages[i]) & f->pages)) {
+            slot_find(block, i, word & ~ID_HELD, f);
         }
     }
 }
@@ -357,13 +351,15 @@ void iommu_lanes_find(IommuLanes *lanes, uint64_t first, uint64_t last,
 struct IommuDrainTicket *iommu_lanes_hold(IommuLanes *lanes, uint64_t id,
                                           struct IommuDrainTicket *ticket)
 {
-    LaneSlot *slot = &block_of(lanes, id)->slot[ID_SLOT(id)];
+    LaneBlock *block = block_of(lanes, id);
+    LaneSlot *slot = &block->slot[ID_SLOT(id)];
     struct IommuDrainTicket *back = ticket;
     uint64_t seen = id;
 
     pthread_mutex_lock(&lanes->lock);
-    if (__atomic_compare_exchange_n(&slot->word, &seen, id | ID_HELD, false,
-                                    __ATOMIC_SEQ_CST, __ATOMIC_ACQUIRE)) {
+    if (__atomic_compare_exchange_n(&block->word[ID_SLOT(id)], &seen,
+                                    id | ID_HELD, false, __ATOMIC_SEQ_CST,
+                                    __ATOMIC_ACQUIRE)) {
         slot->ticket = ticket;
         back = NULL;
     } else if (seen == (id | ID_HELD) && slot->ticket != ticket) {
@@ -384,9 +380,8 @@ static void block_forget(LaneBlock *block, void *opaque)
 {
     Forget *f = opaque;
 
-    for (uint64_t used = block_used(block); used; used &= used - 1) {
-        LaneSlot *slot = &block->slot[__builtin_ctzll(used)];
-        uint64_t word = load64(&slot->word);
+    for (unsigned i = 0; i < BLOCK_SLOTS; i++) {
+        uint64_t word = load64(&block->word[i]);
         struct IommuDrainTicket *ticket;
 
         if (word) {
@@ -410,7 +405,9 @@ uint64_t iommu_lanes_forget(IommuLanes *lanes,
 
 static void block_count(LaneBlock *block, void *opaque)
 {
-    *(uint64_t *)opaque += __builtin_popcountll(block_used(block));
+    for (unsigned i = 0; i < BLOCK_SLOTS; i++) {
+        *(uint64_t *)opaque += load64(&block->word[i]) != 0;
+    }
 }
 
 uint64_t iommu_lanes_count(IommuLanes *lanes)

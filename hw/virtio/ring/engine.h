@@ -74,7 +74,7 @@ typedef struct VirtRingCounters {
  * @notify: the device wants the driver notified of what was pushed
  * @foreign_at: entries of the chain at hand that are not RAM of the table
  * @iotlb: the device's, or NULL; @reader: this queue's use of it
- * @lane: where what is in flight is noted, or NULL; the ledger's (iommu/lanes.h)
+ * @lane: where what is in flight is noted, or NULL (iommu/lanes.h)
  * @near, @near_table, @near_generation: the block that was looked up last, and
  *     of when it is (behind an IOMMU)
  * @areas, @pages: the ring behind an IOMMU, while @reader watches it

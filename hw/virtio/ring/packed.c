@@ -264,7 +264,9 @@ bool ring_packed_should_notify(VirtRing *ring, const VirtRingAreas *a)
 
     pos->signalled_used = new;
     pos->signalled_used_valid = true;
-    ring_full_fence();
+    if (!a->fenced) {
+        ring_full_fence();
+    }
     flags = ring_load16(ring_driver_at(a, OFS_EVENT_FLAGS));
     if (flags != EVENT_DESC || !a->event_idx) {
         return flags != EVENT_DISABLE;

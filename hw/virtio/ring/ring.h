@@ -130,6 +130,8 @@ typedef struct VirtRingAreaPages {
  * @labels: VRING_LABELS if batch labels were accepted, and VRING_READS_ON if
  *     the device takes what is available, and returns it, without waiting for
  *     anything but itself; 0 for split
+ * @fenced: there was a full fence since the last vring_flush(); for
+ *     vring_should_notify()
  * @pages: where the areas are if one of them is not one stretch of memory, else
  *     NULL; only the paged core (areas.h) can read them then
  *
@@ -147,6 +149,7 @@ typedef struct VirtRingAreas {
     bool indirect;
     bool on_empty;
     uint8_t labels;
+    bool fenced;
     const VirtRingAreaPages *pages;
 } VirtRingAreas;
 

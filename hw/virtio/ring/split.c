@@ -171,7 +171,9 @@ bool ring_split_should_notify(VirtRing *ring, const VirtRingAreas *a)
     uint16_t old = pos->signalled_used, new = pos->used_idx, event;
     bool valid = pos->signalled_used_valid;
 
-    ring_full_fence();
+    if (!a->fenced) {
+        ring_full_fence();
+    }
     if (unlikely(a->on_empty && !pos->inuse && ring_split_empty(ring, a))) {
         return true;
     }
