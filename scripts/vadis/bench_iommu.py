@@ -269,7 +269,10 @@ def many(tools, variant, rounds, milliseconds):
                     tools.place(qemu, cell.device)
                     asked = translations(qemu)
                     got = tools.drive(
-                        qemu, cell, ["--ms", str(milliseconds), *extra])
+                        qemu, cell, [
+                            # A million mappings take their time to go.
+                            "--ms", str(milliseconds), "--timeout-ms",
+                            "60000", *extra])
                     asked = translations(qemu) - asked
                     probes.append(tools.probe())
                     if not bench_stats.void_reason(got, "wall"):

@@ -17,7 +17,7 @@
 
 #define ENTRIES     1024u       /* as a device has by default */
 #define OPS         8192u
-#define SCATTERED   7919u       /* no page's neighbour is near it in a set */
+#define SCATTERED   7919u       /* pages between two that are used */
 #define GROUP       4u          /* look-ups in one section, as in a request */
 #define USED        64u         /* pages that are used, of those mapped */
 /* Mappings of one size are in one region of IOVAs. */
@@ -28,7 +28,7 @@
  * @mappings: of each size
  * @sizes, @shift: how large
  * @used: pages that are looked up
- * @scattered: apart from each other, as not even a bad allocator has them
+ * @scattered: so far from each other that they fill sets unevenly
  * @entries: of the cache, if not ENTRIES
  * @invalidate: bytes taken away each time in place of a look-up, or 0
  * @hit: what is taken away is what was looked up

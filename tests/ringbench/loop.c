@@ -85,8 +85,8 @@ static void settle(BenchLoop *l)
     }
 }
 
-/* A thread's schedstat: ns that it has run, and that it has waited for a CPU */
-static void thread_stat(const char *path, uint64_t *run_ns, uint64_t *wait_ns)
+/* A thread's schedstat: ns that it has run, or has waited for a CPU */
+static uint64_t thread_ns(const char *path, bool waited)
 {
     unsigned long long run, wait;
     FILE *f = fopen(path, "r");
@@ -97,8 +97,7 @@ static void thread_stat(const char *path, uint64_t *run_ns, uint64_t *wait_ns)
                    strerror(errno));
     }
     fclose(f);
-    *run_ns = run;
-    *wait_ns = wait;
+    return waited ? wait : run;
 }
 
 /*
@@ -108,18 +107,7 @@ static void thread_stat(const char *path, uint64_t *run_ns, uint64_t *wait_ns)
  */
 static uint64_t thread_wait_ns(const char *path)
 {
-    uint64_t run, wait;
-
-    thread_stat(path, &run, &wait);
-    return wait;
-}
-
-static uint64_t thread_run_ns(const char *path)
-{
-    uint64_t run, wait;
-
-    thread_stat(path, &run, &wait);
-    return run;
+    return thread_ns(path, true);
 }
 
 /*
@@ -535,7 +523,7 @@ void bench_run(const BenchConfig *cfg, VirtioPci *dev, Vtd *vtd, GuestRam *ram,
     memset(res, 0, sizeof(*res));
     settle(&l);
     cpu = qemu_cpu_ns(&l);
-    main_ns = thread_run_ns(main_stat);
+    main_ns = thread_ns(main_stat, false);
     if (cfg->whole || cfg->requests || cfg->outstanding != cfg->batch) {
         measure(&l, device_stat, cfg->requests, res);
         res->slices = 1;
@@ -543,7 +531,7 @@ void bench_run(const BenchConfig *cfg, VirtioPci *dev, Vtd *vtd, GuestRam *ram,
     } else {
         measure_slices(&l, device_stat, res);
     }
-    res->main_ns = thread_run_ns(main_stat) - main_ns;
+    res->main_ns = thread_ns(main_stat, false) - main_ns;
     settle(&l);
     res->cpu_ns = qemu_cpu_ns(&l) - cpu;
     res->warmup_requests = warmup;
