@@ -446,7 +446,8 @@ static const char *const ask_name[] = { "vtd", "vtd-register", "virtio" };
 static void add(const char *name, GTestDataFunc fn, RigOptions opt)
 {
     g_autofree char *path =
-        g_strdup_printf("virtio-drain/%s/%s/%s%s%s%s%s", name, ask_name[opt.ask],
+        g_strdup_printf("virtio-drain/%s/%s/%s%s%s%s%s", name,
+                        ask_name[opt.ask],
                         opt.packed ? "packed" : "split",
                         opt.stock ? "-stock" : "",
                         opt.throttle ? "-throttle" : "",
