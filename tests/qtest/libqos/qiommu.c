@@ -88,17 +88,14 @@ static void vtd_command(QIommu *iommu, uint32_t bit)
                     bit);
 }
 
-/* An invalidation and a wait descriptor, which writes how many there were */
-static void vtd_enqueue(QIommu *iommu, uint64_t command, uint64_t address)
+/* A descriptor and a wait descriptor, which writes how many there were */
+static void vtd_enqueue(QIommu *iommu, uint64_t lo, uint64_t hi)
 {
     unsigned slot = iommu->submitted++ * 2 % VTD_QUEUE_ENTRIES;
     uint64_t at = iommu->queue + slot * 16;
-    uint64_t granularity = command == VTD_TLB_PSI_FLUSH ?
-                           VTD_INV_DESC_IOTLB_PAGE : VTD_INV_DESC_IOTLB_DOMAIN;
 
-    qtest_writeq(iommu->qts, at, VTD_INV_DESC_IOTLB | granularity |
-                                 DOMAIN_ID << 16);
-    qtest_writeq(iommu->qts, at + 8, address);
+    qtest_writeq(iommu->qts, at, lo);
+    qtest_writeq(iommu->qts, at + 8, hi);
     qtest_writeq(iommu->qts, at + 16, VTD_INV_DESC_WAIT |
                  VTD_INV_DESC_WAIT_SW | (uint64_t)iommu->submitted << 32);
     qtest_writeq(iommu->qts, at + 24, iommu->status);
@@ -110,7 +107,10 @@ static void vtd_invalidate_start(QIommu *iommu, uint64_t command,
                                  uint64_t address)
 {
     if (iommu->queue) {
-        vtd_enqueue(iommu, command, address);
+        vtd_enqueue(iommu, VTD_INV_DESC_IOTLB | DOMAIN_ID << 16 |
+                    (command == VTD_TLB_PSI_FLUSH ?
+                     VTD_INV_DESC_IOTLB_PAGE : VTD_INV_DESC_IOTLB_DOMAIN),
+                    address);
         return;
     }
     qtest_writeq(iommu->qts, vtd_reg(DMAR_IVA_REG), address);
@@ -405,6 +405,29 @@ void qiommu_flush_start(QIommu *iommu)
 {
     g_assert_cmpint(iommu->kind, ==, QIOMMU_VTD);
     vtd_invalidate_start(iommu, VTD_TLB_DSI_FLUSH, 0);
+}
+
+void qiommu_unmap_all_start(QIommu *iommu, uint64_t iova, uint64_t size)
+{
+    for (uint64_t at = iova; at - iova < size; at += QIOMMU_PAGE) {
+        gpointer page = (gpointer)(at / QIOMMU_PAGE);
+
+        if (g_hash_table_remove(iommu->pages, page) &&
+            iommu->kind == QIOMMU_VTD) {
+            qtest_writeq(iommu->qts, vtd_entry(iommu, at, 0), 0);
+        }
+    }
+    if (iommu->kind == QIOMMU_VTD) {
+        qiommu_flush_start(iommu);
+    } else {
+        viommu_unmap_start(iommu, iova, size);
+    }
+}
+
+void qiommu_descriptor_start(QIommu *iommu, uint64_t lo, uint64_t hi)
+{
+    g_assert_cmphex(iommu->queue, !=, 0);
+    vtd_enqueue(iommu, lo, hi);
 }
 
 bool qiommu_answered(QIommu *iommu)

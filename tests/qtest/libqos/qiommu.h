@@ -83,6 +83,20 @@ void qiommu_unmap_start(QIommu *iommu, uint64_t iova);
  */
 void qiommu_flush_start(QIommu *iommu);
 
+/**
+ * qiommu_unmap_all_start: take away all that is mapped in a range of whole
+ * mappings of one page each, without waiting: one request, or on VT-d an
+ * invalidation of the domain
+ */
+void qiommu_unmap_all_start(QIommu *iommu, uint64_t iova, uint64_t size);
+
+/**
+ * qiommu_descriptor_start: VT-d with a queue: any descriptor, without waiting
+ *
+ * A wait descriptor follows, so a malformed one keeps the queue there.
+ */
+void qiommu_descriptor_start(QIommu *iommu, uint64_t lo, uint64_t hi);
+
 /** Whether what was started was answered; must be asked until it is */
 bool qiommu_answered(QIommu *iommu);
 
