@@ -45,8 +45,8 @@ class UserDriver(Row):
             bits = re.search(r"features 0x([0-9a-f]+)", said)
             expect(bits, f"the driver said: {said[:200]}")
             vm.monitor.command("block_set_io_throttle", {
-                "id": vfioblk.DISK_NODE, "iops": SLOW, "iops_rd": 0, "iops_wr": 0,
-                "bps": 0, "bps_rd": 0, "bps_wr": 0})
+                "id": vfioblk.DISK_NODE, "iops": SLOW, "iops_rd": 0,
+                "iops_wr": 0, "bps": 0, "bps_rd": 0, "bps_wr": 0})
             late = re.search(
                 r"(\d+) bytes written after", self.drive(
                     vm, "--blocks", "16", "--slow", "4", "--rounds",

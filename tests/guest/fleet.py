@@ -347,7 +347,7 @@ def exercise_disk(vm, device, image):
                   "2>/dev/null | sha256sum", check=True).text.split()[0]
     assert read == sha256(data)
     written = vm.run(
-        "head -c 1M /dev/urandom >/tmp/data && sha256sum /tmp/data && "
+        "head -c 1048576 /dev/urandom >/tmp/data && sha256sum /tmp/data && "
         f"dd if=/tmp/data of={device} bs=64k seek={seek + 16} oflag=direct "
         "conv=fsync 2>/dev/null", check=True).text.split()[0]
     with open(image, "rb") as file:
