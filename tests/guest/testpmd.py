@@ -10,7 +10,7 @@ import pty
 import subprocess
 import threading
 
-from vadis import paths, unpacked
+from vadis import unpacked
 from vadis.errors import Failure
 
 # Of the driver's plugins only these are loaded; the programs that build
@@ -45,8 +45,8 @@ def words(root, plugins, eal, options):
 class VhostSwitch:
     """testpmd on this host, as a wire between two vhost-user sockets.
 
-    No huge pages, no privileges. One thread of it polls, so it has the lowest
-    priority. It ends when its standard input does, and so with this process.
+    No huge pages, no privileges. One thread of it polls. It ends when its
+    standard input does, and so with this process.
 
     :ivar sockets: where it listens, one path for each port
     """
@@ -76,9 +76,8 @@ class VhostSwitch:
         ours, its = pty.openpty()
         with open(its, "wb") as out:
             self._process = subprocess.Popen(
-                self._argv,
-                stdin=subprocess.PIPE, stdout=out, stderr=out, cwd="/",
-                env=self._env)
+                self._argv, stdin=subprocess.PIPE, stdout=out, stderr=out,
+                cwd="/", env=self._env)
         self._reader = threading.Thread(target=self._read, daemon=True,
                                         args=(open(ours, "rb", 0),))
         self._reader.start()
@@ -103,12 +102,6 @@ class VhostSwitch:
     def text(self):
         """What testpmd has said."""
         return bytes(self.said).decode(errors="replace")
-
-    def stop(self):
-        """Let it end and print its totals; its exit status."""
-        self._process.stdin.close()
-        self._reader.join()
-        return self._process.wait()
 
     def __exit__(self, *_):
         if self._process.poll() is None:
