@@ -38,7 +38,7 @@ static uint64_t vtd_reg(unsigned offset)
 
 #include "virtio-iova-attack-rig.c.inc"
 
-#define STEPS           160
+#define STEPS           160     /* without -m slow or a seed: a third */
 
 static bool needs_reset(Attack *a)
 {
