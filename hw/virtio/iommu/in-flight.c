@@ -196,6 +196,7 @@ static void region_add(MemoryListener *listener, MemoryRegionSection *section)
     if (!mr) {
         return;
     }
+    qatomic_set(&vdev->in_flight->behind, true);
     vdev->in_flight->changed = mr;
     if (notifier_find(vdev->in_flight, mr)) {
         return;

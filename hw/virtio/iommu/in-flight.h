@@ -29,14 +29,17 @@ extern const PropertyInfo qdev_prop_virtio_iommu_drain;
  *             or has seen it
  * @changed: region that entered or left its view, in a change of the memory
  *           layout that is under way
+ * @behind: the device has seen memory through an IOMMU, so that from then on
+ *          what it has in flight is noted; atomic
  * @commit: the device's own part in such a change
  *
- * But for the ledger, it belongs to the BQL.
+ * But for the ledger and @behind, it belongs to the BQL.
  */
 typedef struct VirtIOInFlight {
     IommuLedger *ledger;
     QLIST_HEAD(, VirtIOIommuNotifier) notifiers;
     IOMMUMemoryRegion *changed;
+    bool behind;
     void (*commit)(MemoryListener *listener);
 } VirtIOInFlight;
 

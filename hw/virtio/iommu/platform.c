@@ -10,10 +10,16 @@
 
 void vadis_platform_refused(VirtIODevice *vdev)
 {
+    static GHashTable *told;    /* paths; a guest may try again for ever */
     DeviceState *transport = qdev_get_parent_bus(DEVICE(vdev))->parent;
-    g_autofree char *path = transport->id ? NULL :
-                            object_get_canonical_path(OBJECT(transport));
+    char *path = object_get_canonical_path(OBJECT(transport));
 
+    if (!told) {
+        told = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL);
+    }
+    if (!g_hash_table_add(told, path)) {
+        return;
+    }
     warn_report("%s: %s: the guest's driver does not accept "
                 "VIRTIO_F_ACCESS_PLATFORM (feature bit 33), so it may not use "
                 "the device", transport->id ? transport->id : path,
