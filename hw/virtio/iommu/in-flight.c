@@ -13,6 +13,7 @@
 #include "exec/address-spaces.h"
 #include "hw/core/qdev-prop-internal.h"
 #include "hw/virtio/virtio.h"
+#include "hw/virtio/ring/device-iotlb.h"
 #include "in-flight.h"
 #include "standard-headers/linux/virtio_ids.h"
 #include "trace.h"
@@ -303,6 +304,9 @@ void virtio_in_flight_stop(VirtIODevice *vdev)
 
 void virtio_in_flight_forget(VirtIODevice *vdev)
 {
+    if (vdev->iotlb) {
+        virtio_iotlb_tell_again(vdev->iotlb);
+    }
     /* virtio-pmem's flushes go on, and give their elements back in the end. */
     if (vdev->in_flight && vdev->device_id != VIRTIO_ID_PMEM) {
         uint64_t num = iommu_ledger_forget(vdev->in_flight->ledger);

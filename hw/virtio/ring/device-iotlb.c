@@ -175,9 +175,8 @@ void virtio_iotlb_flush(VirtIOIotlb *iotlb, const char *why)
     iotlb_flush(iotlb->cache);
 }
 
-void virtio_iotlb_reset(VirtIOIotlb *iotlb)
+void virtio_iotlb_tell_again(VirtIOIotlb *iotlb)
 {
-    virtio_iotlb_flush(iotlb, "reset");
     qatomic_set(&iotlb->told, false);
 }
 

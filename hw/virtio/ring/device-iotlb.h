@@ -62,16 +62,17 @@ bool virtio_iotlb_usable(const VirtIOIotlb *iotlb);
  */
 void virtio_iotlb_flush(VirtIOIotlb *iotlb, const char *why);
 
-/** virtio_iotlb_reset: forget all; the device, or a queue of it, was reset */
-void virtio_iotlb_reset(VirtIOIotlb *iotlb);
-
 /**
  * virtio_iotlb_refused: a request failed, as the IOMMU refuses @iova
  * @queue: its queue
  *
- * Counted, and said once until the next reset. Context: any thread.
+ * Counted, and said once until virtio_iotlb_tell_again(). Context: any thread,
+ * not in a section, as the log may make it wait.
  */
 void virtio_iotlb_refused(VirtIOIotlb *iotlb, unsigned queue, hwaddr iova);
+
+/** virtio_iotlb_tell_again: the device was reset, not just a queue of it */
+void virtio_iotlb_tell_again(VirtIOIotlb *iotlb);
 
 /** virtio_iotlb_cache: to look up in; IotlbSpan.region is a VirtRingTable */
 Iotlb *virtio_iotlb_cache(VirtIOIotlb *iotlb);

@@ -19,7 +19,7 @@ static inline bool ring_on(const VirtQueue *vq)
     return vq->engine && vq->engine->on;
 }
 
-/* Is anything to be taken from the queue? See ring_pause() */
+/* Is anything to be taken from the queue? See ring_failed() */
 static inline bool ring_serves(const VirtRingEngine *e)
 {
     return likely(!qatomic_read(&e->paused));
