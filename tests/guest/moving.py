@@ -178,11 +178,16 @@ class Background:
         self.vm = vm
 
     def progress(self):
-        """Wait for operations that are done after now."""
-        match = self.vm.wait_console(
-            rf"^{self.name} load: (?:WRONG.*|\d+)$", 120,
-            self.vm.console.position())
-        assert "WRONG" not in match.group(), match.group()
+        """Wait for operations that are begun after now.
+
+        The next line may tell of operations that are done or in flight by
+        now. The one after it tells of 64 more.
+        """
+        for _ in range(2):
+            match = self.vm.wait_console(
+                rf"^{self.name} load: (?:WRONG.*|\d+)$", 120,
+                self.vm.console.position())
+            assert "WRONG" not in match.group(), match.group()
 
     def finish(self):
         """Wait for the end of a load that was told to stop and verify."""
