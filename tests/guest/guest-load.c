@@ -59,9 +59,16 @@ static void say(const char *fmt, ...)
         len = sizeof(line) - 2;
     }
     line[len] = '\n';
-    /* One write, because the threads share the output. */
-    if (write(STDOUT_FILENO, line, len + 1) < 0) {
-        _exit(3);
+    /*
+     * One write, because the threads share the output. SIGTERM may end it
+     * before it has begun or, on a full console, in the middle.
+     */
+    for (ssize_t at = 0, n; at <= len; at += n) {
+        n = write(STDOUT_FILENO, line + at, len + 1 - at);
+        if (n < 0 && errno != EINTR) {
+            _exit(3);
+        }
+        n = n < 0 ? 0 : n;
     }
 }
 
