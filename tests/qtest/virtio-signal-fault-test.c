@@ -307,6 +307,8 @@ static void test_bad_settings(void *obj, void *data, QGuestAllocator *alloc)
         { "device_add", "'targets': 1023", "set targets to fewer" },
         { "device_add", "'backlog': 0", "backlog is 0 events" },
         { "device_add", "'backlog': 1025", "backlog is 1025 events" },
+        { "device_add", "'burst': 0", "burst is 0 requests" },
+        { "device_add", "'burst': 1000001", "burst is 1000001 requests" },
         { "device_add", "'node': 65534", "node 65534 is reserved" },
         { "device_add", "'signal-bus': 'none'", "none" },
         { "device_add", "'signal-bus': 'bus0', 'node': 3",
@@ -319,6 +321,8 @@ static void test_bad_settings(void *obj, void *data, QGuestAllocator *alloc)
           "'local-node': 1, 'peer-node': 3", "already on the signal-bus" },
         { "object-add", "'signal-bus': 'bus0', 'chardev': 'c0', "
           "'local-node': 1, 'peer-node': 2, 'credits': 0", "credits is 0" },
+        { "object-add", "'signal-bus': 'bus0', 'chardev': 'c0', "
+          "'local-node': 1, 'peer-node': 2, 'burst': 0", "burst is 0" },
     };
     QVirtioPCIDevice *dev = obj;
     QTestState *qts = dev->pdev->bus->qts;

@@ -508,6 +508,37 @@ static void test_migration(void *obj, void *data, QGuestAllocator *alloc)
     rmdir(dir);
 }
 
+/* A token is a request; they come back with the time, up to the burst. */
+static void test_rate(void *obj, void *data, QGuestAllocator *alloc)
+{
+    const struct {
+        int64_t wait_ms;
+        unsigned ok;
+    } steps[] = { { 1, 3 }, { 99, 0 }, { 1, 1 }, { 200, 2 }, { 100000, 3 } };
+    struct virtio_signal_req irq = sig_req(CLASS(IRQ), 0);
+    QDict *info;
+    SigTest t;
+
+    sig_start(&t, obj, alloc, 0);
+    for (unsigned i = 0; i < ARRAY_SIZE(steps); i++) {
+        qtest_clock_step(t.qts, steps[i].wait_ms * 1000000);
+        for (unsigned n = 0; n < steps[i].ok; n++) {
+            g_assert_cmpuint(sig_send(&t, &irq), ==, STATUS(OK));
+        }
+        g_assert_cmpuint(sig_send(&t, &irq), ==, STATUS(BUSY));
+    }
+    /* What is not a request for anybody takes none. */
+    qtest_clock_step(t.qts, 100000000);
+    irq.flags = cpu_to_le16(1);
+    g_assert_cmpuint(sig_send(&t, &irq), ==, STATUS(INVAL));
+    irq.flags = 0;
+    g_assert_cmpuint(sig_send(&t, &irq), ==, STATUS(OK));
+    info = sig_query(t.qts);
+    g_assert_cmpint(qdict_get_int(info, "limited"), ==, ARRAY_SIZE(steps));
+    qobject_unref(info);
+    sig_end(&t);
+}
+
 static void test_query(void *obj, void *data, QGuestAllocator *alloc)
 {
     struct virtio_signal_req irq = sig_req(CLASS(IRQ), 0);
@@ -554,6 +585,7 @@ static void register_virtio_signal_tests(void)
     add_test("queue-reset", NULL, test_queue_reset);
     add_test("stopped", NULL, test_stopped);
     add_test("migration", "backlog=8", test_migration);
+    add_test("rate", "rate=10,burst=3", test_rate);
     add_test("query", NULL, test_query);
 }
 

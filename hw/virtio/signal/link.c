@@ -199,11 +199,13 @@ static void link_signal(SignalLink *l, const uint8_t *body, size_t len)
         signal_link_fail(l, "a SIGNAL with a reserved field set");
         return;
     }
-    if (signal_msg_parse(&msg, body + sizeof(answer.call),
-                         len - sizeof(answer.call))) {
-        link_do(l, &msg, &res);
-    } else {
+    if (!signal_msg_parse(&msg, body + sizeof(answer.call),
+                          len - sizeof(answer.call))) {
         signal_result_refuse(&res, VIRTIO_SIGNAL_S_INVAL, 1);
+    } else if (!signal_bucket_take(&l->bucket)) {
+        signal_result_refuse(&res, VIRTIO_SIGNAL_S_BUSY, 1);
+    } else {
+        link_do(l, &msg, &res);
     }
     signal_result_encode(&res, &answer.reply);
     signal_link_reply(l, VIRTIO_SIGNAL_LINK_STATUS, &answer, sizeof(answer));

@@ -12,9 +12,10 @@
 static void print_device(Monitor *mon, const VirtioSignalInfo *info)
 {
     monitor_printf(mon, "%s\n  node %u, %u of %u targets started, backlog %u, "
-                   "lost %" PRIu64 ", malformed %" PRIu64 "\n", info->path,
+                   "lost %" PRIu64 ", malformed %" PRIu64 ", limited %"
+                   PRIu64 "\n", info->path,
                    info->node, info->targets_started, info->targets,
-                   info->backlog, info->lost, info->malformed);
+                   info->backlog, info->lost, info->malformed, info->limited);
     for (VirtioSignalClassList *c = info->classes; c; c = c->next) {
         monitor_printf(mon, "  %s: sent %" PRIu64 ", refused %" PRIu64
                        ", received %" PRIu64 ", coalesced %" PRIu64
@@ -31,8 +32,9 @@ static void print_device(Monitor *mon, const VirtioSignalInfo *info)
                        VirtioSignalPeerState_str(peer->state), peer->targets,
                        peer->outstanding);
         if (peer->link) {
-            monitor_printf(mon, ", bad frames %" PRIu64 ", denied %" PRIu64,
-                           peer->bad_frames, peer->denied);
+            monitor_printf(mon, ", bad frames %" PRIu64 ", denied %" PRIu64
+                           ", limited %" PRIu64, peer->bad_frames,
+                           peer->denied, peer->limited);
         }
         monitor_printf(mon, "%s%s\n", peer->error ? ", last error: " : "",
                        peer->error ?: "");

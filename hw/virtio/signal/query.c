@@ -59,6 +59,7 @@ static VirtioSignalPeerList *query_peers(VirtIOSignal *s)
             .outstanding = port->outstanding,
             .bad_frames = port->bad_frames,
             .denied = port->denied,
+            .limited = port->limited ? *port->limited : 0,
             .error = g_strdup(port->error),
         };
         QAPI_LIST_APPEND(tail, peer);
@@ -83,6 +84,7 @@ static int query_device(Object *obj, void *opaque)
         .targets = s->conf.targets,
         .lost = s->lost,
         .malformed = s->malformed,
+        .limited = s->bucket.limited,
         .classes = query_classes(s),
         .peers = query_peers(s),
     };

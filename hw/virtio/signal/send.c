@@ -6,6 +6,7 @@
 
 #include "qemu/osdep.h"
 #include "hw/virtio/virtio-guard.h"
+#include "bucket.h"
 #include "deliver.h"
 #include "send.h"
 #include "trace.h"
@@ -134,7 +135,8 @@ static uint16_t send_check(VirtIOSignal *s, const SignalMsg *msg)
         !virtio_vdev_has_feature(vdev, VIRTIO_SIGNAL_F_LIFECYCLE)) {
         return VIRTIO_SIGNAL_S_INVAL;
     }
-    return VIRTIO_SIGNAL_S_OK;
+    return signal_bucket_take(&s->bucket) ? VIRTIO_SIGNAL_S_OK
+                                          : VIRTIO_SIGNAL_S_BUSY;
 }
 
 static void send_to_port(SignalPort *port, const SignalMsg *msg,

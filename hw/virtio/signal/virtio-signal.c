@@ -18,6 +18,7 @@
 #include "migration/vmstate.h"
 #include "qapi/error.h"
 #include "qemu/module.h"
+#include "bucket.h"
 #include "bus.h"
 #include "ctrl.h"
 #include "deliver.h"
@@ -235,7 +236,7 @@ static bool signal_check_conf(VirtIOSignal *s, Error **errp)
                    conf->node, VIRTIO_SIGNAL_NODE_MAX);
         return false;
     }
-    return true;
+    return signal_bucket_check(&s->bucket, errp);
 }
 
 static void signal_realize(DeviceState *dev, Error **errp)
@@ -403,6 +404,9 @@ static const Property signal_properties[] = {
     DEFINE_PROP_UINT16("targets", VirtIOSignal, conf.targets, 0),
     DEFINE_PROP_UINT16("send-queues", VirtIOSignal, conf.sendqs, 1),
     DEFINE_PROP_UINT16("backlog", VirtIOSignal, conf.backlog, 64),
+    DEFINE_PROP_UINT32("rate", VirtIOSignal, bucket.rate, 0),
+    DEFINE_PROP_UINT32("burst", VirtIOSignal, bucket.burst,
+                       SIGNAL_BURST_DEFAULT),
     SEND_CLASS("send-irq", IRQ, true),
     SEND_CLASS("send-doorbell", DOORBELL, true),
     SEND_CLASS("send-boot", BOOT, false),
@@ -417,6 +421,8 @@ static const char *const signal_descriptions[][2] = {
     { "targets", "Event queues; 0 is one per CPU the machine can have" },
     { "send-queues", "Send queues, 1 to 64" },
     { "backlog", "Events kept for a target without buffers, 1 to 1024" },
+    { "rate", "Requests the guest may send in a second; 0 is no limit" },
+    { "burst", "Requests it may send at once where rate limits it" },
     { "send-irq", "Let the guest send IRQ" },
     { "send-doorbell", "Let the guest send DOORBELL" },
     { "send-boot", "Let the guest ask other machines to start" },
