@@ -162,7 +162,7 @@ static void test_permissions(void *obj, void *data, QGuestAllocator *alloc)
     } cases[] = {
         { CLASS(BOOT), STATUS(PERM) }, { CLASS(RESET), STATUS(PERM) },
         { CLASS(STOP), STATUS(PERM) }, { CLASS(KILL), STATUS(PERM) },
-        { CLASS(NMI), STATUS(UNSUPP) }, { CLASS(PEER), STATUS(INVAL) },
+        { CLASS(NMI), STATUS(PERM) }, { CLASS(PEER), STATUS(INVAL) },
         { CLASS(OVERFLOW), STATUS(INVAL) }, { 77, STATUS(INVAL) },
         { CLASS(IRQ), STATUS(OK) },
     };
@@ -186,7 +186,7 @@ static void test_permissions(void *obj, void *data, QGuestAllocator *alloc)
     req.dst_node = cpu_to_le16(VIRTIO_SIGNAL_NODE_ALL);
     g_assert_cmpuint(sig_peer_signal(&p, 0, &req), ==, STATUS(INVAL));
     peer = sig_peer_query(&t);
-    g_assert_cmpint(qdict_get_int(peer, "denied"), ==, 4);
+    g_assert_cmpint(qdict_get_int(peer, "denied"), ==, 5);
     g_assert_cmpint(qdict_get_int(peer, "bad-frames"), ==, 0);
     qobject_unref(peer);
     sig_peer_close(&p);

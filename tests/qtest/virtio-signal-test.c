@@ -42,7 +42,8 @@ static void test_config(void *obj, void *data, QGuestAllocator *alloc)
     g_assert_cmphex(CONFIG(&t, send_classes), ==, BIT(CLASS(IRQ)));
     g_assert_cmphex(CONFIG(&t, recv_classes), ==,
                     BIT(CLASS(IRQ)) | BIT(CLASS(DOORBELL)) |
-                    BIT(CLASS(PEER)) | BIT(CLASS(OVERFLOW)));
+                    BIT(CLASS(PEER)) | BIT(CLASS(OVERFLOW)) |
+                    (sig_has_nmi(&t) ? BIT(CLASS(NMI)) : 0));
     g_assert_cmpuint(CONFIG(&t, poll_ns_max), ==, 0);
     g_assert_cmpuint(CONFIG(&t, reserved32), ==, 0);
     g_assert_true(t.dev->features & BIT_ULL(VIRTIO_SIGNAL_F_MQ_SEND));
@@ -216,7 +217,7 @@ static void test_statuses(void *obj, void *data, QGuestAllocator *alloc)
         { CLASS(IRQ), 0, 0, 0, 0, 4, STATUS(INVAL) },
         { CLASS(IRQ), 0, MODE(ALL), 1, 0, 0, STATUS(INVAL) },
         { CLASS(DOORBELL), 0, 0, 0, 2, 0, STATUS(INVAL) },
-        { CLASS(NMI), 0, 0, 0, 0, 0, STATUS(UNSUPP) },
+        { CLASS(NMI), 0, 0, 0, 0, 0, STATUS(PERM) },
         { CLASS(CHANNEL), 0, 0, 0, 0, 0, STATUS(UNSUPP) },
         { CLASS(PEER), 0, 0, 0, 0, 0, STATUS(INVAL) },
         { CLASS(OVERFLOW), 0, 0, 0, 0, 0, STATUS(INVAL) },

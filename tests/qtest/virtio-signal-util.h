@@ -83,6 +83,9 @@ struct virtio_signal_event sig_event(SigTest *t, unsigned target);
  */
 bool sig_poll(SigTest *t, unsigned target, struct virtio_signal_event *ev);
 
+/** Whether the machine can send NMIs: an x86 one */
+bool sig_has_nmi(SigTest *t);
+
 /** Wait until the device asks for a reset */
 void sig_expect_needs_reset(SigTest *t);
 

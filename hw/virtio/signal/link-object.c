@@ -134,6 +134,7 @@ static void link_init(Object *obj)
     l->accept = SIGNAL_CLASSES_EVENT;
     l->credits = CREDITS_DEFAULT;
     l->bucket.burst = SIGNAL_BURST_DEFAULT;
+    l->refusals = (SignalBucket) { .rate = 1, .burst = 8 };
 }
 
 static bool link_settable(SignalLink *l, Error **errp)
@@ -243,6 +244,7 @@ static void link_class_init(ObjectClass *klass, void *data)
     } accept[] = {
         { "accept-irq", VIRTIO_SIGNAL_CLASS_IRQ },
         { "accept-doorbell", VIRTIO_SIGNAL_CLASS_DOORBELL },
+        { "accept-nmi", VIRTIO_SIGNAL_CLASS_NMI },
         { "accept-boot", VIRTIO_SIGNAL_CLASS_BOOT },
         { "accept-reset", VIRTIO_SIGNAL_CLASS_RESET },
         { "accept-stop", VIRTIO_SIGNAL_CLASS_STOP },

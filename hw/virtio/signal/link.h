@@ -56,6 +56,7 @@ struct SignalLink {
     SignalKillAction kill_action;
     bool complete;
     SignalBucket bucket;    /* of what the peer sends */
+    SignalBucket refusals;  /* that the monitor is told of */
 
     SignalPort port;        /* the peer, on our bus */
     CharBackend chr;

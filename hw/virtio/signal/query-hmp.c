@@ -6,6 +6,8 @@
 
 #include "qemu/osdep.h"
 #include "monitor/hmp.h"
+#include "qapi/error.h"
+#include "qobject/qdict.h"
 #include "monitor/monitor.h"
 #include "qapi/qapi-commands-virtio-signal.h"
 
@@ -16,6 +18,12 @@ static void print_device(Monitor *mon, const VirtioSignalInfo *info)
                    PRIu64 "\n", info->path,
                    info->node, info->targets_started, info->targets,
                    info->backlog, info->lost, info->malformed, info->limited);
+    if (info->polling) {
+        monitor_printf(mon, "  polling: up to %u ns, %u targets, notified %"
+                       PRIu64 ", avoided %" PRIu64 "\n",
+                       info->polling->max_ns, info->polling->targets,
+                       info->polling->notified, info->polling->avoided);
+    }
     for (VirtioSignalClassList *c = info->classes; c; c = c->next) {
         monitor_printf(mon, "  %s: sent %" PRIu64 ", refused %" PRIu64
                        ", received %" PRIu64 ", coalesced %" PRIu64
@@ -52,4 +60,31 @@ void hmp_virtio_signal(Monitor *mon, const QDict *qdict)
         print_device(mon, l->value);
     }
     qapi_free_VirtioSignalInfoList(list);
+}
+
+void hmp_virtio_signal_send(Monitor *mon, const QDict *qdict)
+{
+    int64_t target = qdict_get_try_int(qdict, "target", -1);
+    int64_t signal = qdict_get_try_int(qdict, "signal", 0);
+    g_autoptr(VirtioSignalSendResult) result = NULL;
+    Error *err = NULL;
+    int class_id;
+
+    class_id = qapi_enum_parse(&VirtioSignalSendClass_lookup,
+                               qdict_get_str(qdict, "class"), -1, &err);
+    if (!err && (target < -1 || target > UINT16_MAX || signal < 0 ||
+                 signal > UINT16_MAX)) {
+        error_setg(&err, "targets and signals are numbers up to %u",
+                   UINT16_MAX);
+    }
+    if (!err) {
+        result = qmp_x_virtio_signal_send(qdict_get_str(qdict, "id"), class_id,
+                                          target >= 0, target, true, signal,
+                                          false, 0, &err);
+    }
+    if (result) {
+        monitor_printf(mon, "%s%s\n", result->status,
+                       result->coalesced ? ", merged" : "");
+    }
+    hmp_handle_error(mon, err);
 }

@@ -67,6 +67,19 @@ static VirtioSignalPeerList *query_peers(VirtIOSignal *s)
     return list;
 }
 
+static VirtioSignalPolling *query_polling(VirtIOSignal *s)
+{
+    VirtioSignalPolling *polling = g_new0(VirtioSignalPolling, 1);
+
+    polling->max_ns = s->poll_ns_max;
+    polling->notified = s->poll_notified;
+    polling->avoided = s->poll_avoided;
+    for (unsigned i = 0; i < s->conf.targets; i++) {
+        polling->targets += s->targets[i].poll_ns != 0;
+    }
+    return polling;
+}
+
 static int query_device(Object *obj, void *opaque)
 {
     VirtioSignalInfoList ***tail = opaque;
@@ -88,6 +101,9 @@ static int query_device(Object *obj, void *opaque)
         .classes = query_classes(s),
         .peers = query_peers(s),
     };
+    if (virtio_vdev_has_feature(VIRTIO_DEVICE(s), VIRTIO_SIGNAL_F_POLL)) {
+        info->polling = query_polling(s);
+    }
     for (unsigned i = 0; i < s->conf.targets; i++) {
         info->targets_started += signal_target_started(&s->targets[i]);
         info->backlog += s->targets[i].count;

@@ -47,6 +47,7 @@ typedef struct VirtIOSignalConf {
     uint16_t sendqs;
     uint16_t backlog;       /* events per target */
     uint32_t send_classes;  /* bit n: the driver may send class n */
+    bool poll;              /* offer VIRTIO_SIGNAL_F_POLL */
     SignalBus *bus;
 } VirtIOSignalConf;
 
@@ -70,6 +71,9 @@ struct VirtIOSignal {
     VirtIOSignalCount count[VIRTIO_SIGNAL_CLASS_COUNT];
     SignalBucket bucket;        /* of what the driver sends */
     uint64_t malformed, lost;
+    uint32_t poll_ns_max;       /* may change at any time */
+    bool poll_ns_max_set;       /* by the user */
+    uint64_t poll_notified, poll_avoided;
 };
 
 /** virtio_signal_num_queues - queues of a device with @conf */
