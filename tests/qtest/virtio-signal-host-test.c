@@ -163,9 +163,13 @@ static void test_nmi(void *obj, void *data, QGuestAllocator *alloc)
     g_assert_cmpuint(sig_send(&t, &nmi), ==, STATUS(OK));
     /* It has no event. */
     g_assert_false(sig_poll(&t, 0, &ev));
-    /* The machine has one CPU. */
+    /* The machine has one CPU, then two. */
     nmi.target = cpu_to_le16(1);
     g_assert_cmpuint(sig_send(&t, &nmi), ==, STATUS(NO_TARGET));
+    qtest_qmp_assert_success(t.qts, "{ 'execute': 'device_add', 'arguments': {"
+                             " 'driver': 'qemu64-x86_64-cpu', 'socket-id': 0,"
+                             " 'core-id': 1, 'thread-id': 0 } }");
+    g_assert_cmpuint(sig_send(&t, &nmi), ==, STATUS(OK));
     /* No payload, and nothing of it after a reset */
     nmi.target = 0;
     nmi.payload[1] = 1;
@@ -179,6 +183,7 @@ static void test_nmi(void *obj, void *data, QGuestAllocator *alloc)
     g_assert_cmpuint(ctrl(&t, VIRTIO_SIGNAL_CTRL_ACCEPT, 0, BIT(CLASS(NMI))),
                      ==, STATUS(INVAL));
     sig_end(&t);
+    qos_invalidate_command_line();
 }
 
 static void inject(SigTest *t, const char *arguments, const char *status)
@@ -343,11 +348,16 @@ static void add_link_test(const char *name, const char *options,
 
 static void register_virtio_signal_host_tests(void)
 {
+    QOSGraphTestOptions nmi = {
+        .edge.extra_device_opts = "send-nmi=on",
+        .edge.after_cmd_line = "-smp 1,maxcpus=4",
+    };
+
     add_test("poll", "poll=on,poll-ns-max=1000000", test_poll);
     add_test("poll-limit", "poll=on,poll-ns-max=1000000", test_poll_limit);
     add_test("poll-off", "poll=on,poll-ns-max=1000000", test_poll_off);
     add_test("poll-default", "poll=on", test_poll_default);
-    add_test("nmi", "send-nmi=on", test_nmi);
+    qos_add_test("nmi", "virtio-signal", test_nmi, &nmi);
     add_test("inject", NULL, test_inject);
     add_link_test("link/peer-events", NULL, test_peer_events);
     add_link_test("link/action-events", NULL, test_action_events);
