@@ -92,14 +92,14 @@ static void test_migration(void *obj, void *data, QGuestAllocator *alloc)
     to = qtest_initf("%s -incoming %s", line, uri);
     sig_wait_migrated(to);
     qtest_qmp_assert_success(to, "{ 'execute': 'cont' }");
-    t.pci->pdev->bus->qts = t.qts = to;
+    sig_use(&t, to);
     ev = sig_event(&t, 0);
     g_assert_cmpuint(ev.class_id, ==, CLASS(PEER));
     g_assert_cmpuint(ev.signal, ==, VIRTIO_SIGNAL_PEER_DOWN);
     g_assert_cmpuint(ev.src_node, ==, PEER_NODE);
     sig_end(&t);
 
-    t.pci->pdev->bus->qts = from;
+    sig_use(&t, from);
     qtest_quit(to);
     qos_invalidate_command_line();
     sig_peer_close(&p);

@@ -370,17 +370,17 @@ static void register_virtio_signal_fault_tests(void)
 
     qos_add_test("fault/sizes", "virtio-signal", test_sizes, NULL);
     qos_add_test("fault/ctrl-sizes", "virtio-signal", test_ctrl_sizes, NULL);
-    qos_add_test("fault/event-buffers", "virtio-signal", test_event_buffers,
+    qos_add_test("fault/event-buffers", "virtio-signal-bar", test_event_buffers,
                  NULL);
-    qos_add_test("fault/reply-to-registers", "virtio-signal",
+    qos_add_test("fault/reply-to-registers", "virtio-signal-bar",
                  test_reply_to_registers, NULL);
-    qos_add_test("fault/interrupt-to-registers", "virtio-signal",
+    qos_add_test("fault/interrupt-to-registers", "virtio-signal-bar",
                  test_interrupt_to_registers, NULL);
-    qos_add_test("fault/interrupt-stops", "virtio-signal",
+    qos_add_test("fault/interrupt-stops", "virtio-signal-bar",
                  test_interrupt_stops, &panic);
     qos_add_test("fault/storm", "virtio-signal", test_storm, NULL);
     qos_add_test("fault/noise", "virtio-signal", test_noise, NULL);
-    qos_add_test("fault/wild-kicks", "virtio-signal", test_wild_kicks, NULL);
+    qos_add_test("fault/wild-kicks", "virtio-signal-bar", test_wild_kicks, NULL);
     qos_add_test("bad-settings", "virtio-signal-pci", test_bad_settings,
                  &settings);
 }

@@ -16,7 +16,6 @@
 #include "virtio-signal-peer.h"
 
 #define POLL_NS 1000000
-#define DEVICE "/machine/peripheral/sig0/virtio-backend"
 
 static uint32_t poll_ns_max(SigTest *t)
 {
@@ -31,6 +30,16 @@ static uint16_t ctrl(SigTest *t, uint16_t command, uint16_t target,
 
     sig_ctrl(t, command, target, value, &reply, sizeof(reply));
     return le16_to_cpu(reply.status);
+}
+
+/* The device's QOM path, to be freed */
+static char *device_path(SigTest *t)
+{
+    QDict *info = sig_query(t->qts);
+    char *path = g_strdup(qdict_get_str(info, "path"));
+
+    qobject_unref(info);
+    return path;
 }
 
 static int64_t polling(SigTest *t, const char *what)
@@ -98,14 +107,16 @@ static void test_poll(void *obj, void *data, QGuestAllocator *alloc)
 /* The host takes the leave to poll back; the driver hears of it. */
 static void test_poll_limit(void *obj, void *data, QGuestAllocator *alloc)
 {
+    g_autofree char *path = NULL;
     SigTest t;
 
     sig_start(&t, obj, alloc, 0);
+    path = device_path(&t);
     g_assert_cmpuint(ctrl(&t, VIRTIO_SIGNAL_CTRL_POLL, 0, POLL_NS), ==,
                      STATUS(OK));
     qtest_qmp_assert_success(t.qts, "{ 'execute': 'qom-set', 'arguments': {"
                              " 'path': %s, 'property': 'poll-ns-max',"
-                             " 'value': 0 } }", DEVICE);
+                             " 'value': 0 } }", path);
     t.dev->bus->wait_config_isr_status(t.dev, SIG_TIMEOUT_US);
     g_assert_cmpuint(poll_ns_max(&t), ==, 0);
     g_assert_cmpint(polling(&t, "targets"), ==, 0);
@@ -205,11 +216,12 @@ static void inject(SigTest *t, const char *arguments, const char *status)
 
 static void test_inject(void *obj, void *data, QGuestAllocator *alloc)
 {
-    g_autofree char *hmp = NULL;
+    g_autofree char *hmp = NULL, *path = NULL, *by_path = NULL;
     struct virtio_signal_event ev;
     SigTest t;
 
     sig_start(&t, obj, alloc, 0);
+    path = device_path(&t);
     inject(&t, "'id': 'sig0', 'class': 'doorbell', 'target': 2, 'signal': 7,"
            " 'payload': 9", "ok");
     sig_give(&t, 2, 1);
@@ -219,7 +231,8 @@ static void test_inject(void *obj, void *data, QGuestAllocator *alloc)
     g_assert_cmpuint(ev.src_target, ==, NODE_TARGET);
     g_assert_cmpuint(ev.signal, ==, 7);
     g_assert_cmpuint(ev.payload[0], ==, 9);
-    inject(&t, "'id': '" DEVICE "', 'class': 'irq'", "ok");
+    by_path = g_strdup_printf("'id': '%s', 'class': 'irq'", path);
+    inject(&t, by_path, "ok");
     sig_give(&t, 0, 1);
     g_assert_cmpuint(sig_event(&t, 0).class_id, ==, CLASS(IRQ));
 

@@ -489,7 +489,7 @@ static void test_migration(void *obj, void *data, QGuestAllocator *alloc)
     to = qtest_initf("%s -incoming %s", qos_get_current_command_line(), uri);
     sig_wait_migrated(to);
     qtest_qmp_assert_success(to, "{ 'execute': 'cont' }");
-    t.pci->pdev->bus->qts = t.qts = to;
+    sig_use(&t, to);
 
     g_assert_cmpuint(sig_send(&t, &bell), ==, STATUS(BUSY));
     sig_give(&t, 1, BACKLOG);
@@ -502,7 +502,7 @@ static void test_migration(void *obj, void *data, QGuestAllocator *alloc)
     g_assert_cmpuint(sig_send(&t, &bell), ==, STATUS(PERM));
     sig_end(&t);
 
-    t.pci->pdev->bus->qts = from;
+    sig_use(&t, from);
     qtest_quit(to);
     qos_invalidate_command_line();
     unlink(file);
@@ -583,7 +583,7 @@ static void register_virtio_signal_tests(void)
     add_test("accept", NULL, test_accept);
     add_test("not-negotiated", NULL, test_not_negotiated);
     add_test("reset", NULL, test_reset);
-    add_test("queue-reset", NULL, test_queue_reset);
+    qos_add_test("queue-reset", "virtio-signal-bar", test_queue_reset, NULL);
     add_test("stopped", NULL, test_stopped);
     add_test("migration", "backlog=8", test_migration);
     add_test("rate", "rate=10,burst=3", test_rate);

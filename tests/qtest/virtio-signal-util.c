@@ -38,12 +38,18 @@ void sig_start(SigTest *t, void *obj, QGuestAllocator *alloc, uint64_t refuse)
 
     *t = (SigTest) {
         .dev = signal->vdev,
-        .pci = container_of(signal->vdev, QVirtioPCIDevice, vdev),
+        .pci = signal->pci,
         .alloc = alloc,
         .refuse = refuse,
+        .qts = *signal->qts,
+        .qts_of_dev = signal->qts,
     };
-    t->qts = t->pci->pdev->bus->qts;
     sig_configure(t);
+}
+
+void sig_use(SigTest *t, QTestState *qts)
+{
+    *t->qts_of_dev = t->qts = qts;
 }
 
 void sig_end(SigTest *t)

@@ -25,7 +25,8 @@
 /** SigTest: a started device, its queues, and the event buffers given to it */
 typedef struct SigTest {
     QTestState *qts;
-    QVirtioPCIDevice *pci;
+    QTestState **qts_of_dev;
+    QVirtioPCIDevice *pci;              /* NULL on virtio-mmio */
     QVirtioDevice *dev;
     QGuestAllocator *alloc;
     uint64_t refuse;                    /* features not to accept */
@@ -41,6 +42,9 @@ typedef struct SigTest {
 
 /** Negotiate all that is offered but @refuse, set up all queues, DRIVER_OK */
 void sig_start(SigTest *t, void *obj, QGuestAllocator *alloc, uint64_t refuse);
+
+/** From now on the device is that of another QEMU, after migration */
+void sig_use(SigTest *t, QTestState *qts);
 
 /** Reset the device and free the queues */
 void sig_end(SigTest *t);
