@@ -15,7 +15,8 @@ import sys
 import time
 
 from . import bench_callgrind, bench_cells, bench_chart, bench_core
-from . import bench_labels, bench_report, bench_smoke, bench_stats, progress
+from . import bench_labels, bench_report, bench_signal, bench_smoke
+from . import bench_stats, progress
 from .bench_qemu import Variant, run_quiet
 from .bench_time import TimeRun
 from .errors import Failure
@@ -226,6 +227,8 @@ def measure(args):
             report["machine"]["priority"] = "raised" if raised else "ordinary"
             if not args.device and not args.only:
                 report["core"] = bench_core.run(tools)
+                report["signal"] = bench_signal.run(variants[-1],
+                                                    plan["rounds"])
             run.run(plan["rounds"], plan["seconds"])
             report["labels"] = labels(args, tools, variants, plan)
     else:

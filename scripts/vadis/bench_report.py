@@ -7,7 +7,7 @@ import json
 import os
 import platform
 
-from . import bench_core, bench_labels, bench_stats
+from . import bench_core, bench_labels, bench_signal, bench_stats
 
 SCHEMA = "vadis-bench/1"
 FEW_PAIRS = 3
@@ -273,6 +273,7 @@ def tables(report, shapes=("direct", "chain", "indirect")):
         found += lines_tables(report, shapes)
     found += bench_core.tables(report.get("core"), _value, _ratio)
     found += bench_labels.tables(report.get("labels"), name_of, _value, _ratio)
+    found += bench_signal.tables(report.get("signal"))
     return found
 
 
