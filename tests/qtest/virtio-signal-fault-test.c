@@ -380,7 +380,8 @@ static void register_virtio_signal_fault_tests(void)
                  test_interrupt_stops, &panic);
     qos_add_test("fault/storm", "virtio-signal", test_storm, NULL);
     qos_add_test("fault/noise", "virtio-signal", test_noise, NULL);
-    qos_add_test("fault/wild-kicks", "virtio-signal-bar", test_wild_kicks, NULL);
+    qos_add_test("fault/wild-kicks", "virtio-signal-bar", test_wild_kicks,
+                 NULL);
     qos_add_test("bad-settings", "virtio-signal-pci", test_bad_settings,
                  &settings);
 }

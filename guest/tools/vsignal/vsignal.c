@@ -15,7 +15,8 @@
  *   cross ROUNDS                  every target signals every other one
  *   storm COUNT                   all CPUs at once send COUNT requests each
  * NODE is a number or "all"; TARGET a number, "node", "all", "others", or
- * "mask:HEX". -p: poll for NS before sleeping; -c: run on CPU. Exit status 1: the device refused; 2: anything else.
+ * "mask:HEX". -p: poll for NS before sleeping; -c: run on CPU.
+ * Exit status 1: the device refused; 2: anything else.
  */
 
 #define _GNU_SOURCE

@@ -11,7 +11,8 @@
  *
  *   qemu-fuzz-x86_64 --fuzz-target=virtio-echo-fuzz
  *
- * or -echo-packed-fuzz, -signal-fuzz, -signal-packed-fuzz, from a build configured with --enable-fuzzing and clang; see
+ * or -echo-packed-fuzz, -signal-fuzz, -signal-packed-fuzz, from a build
+ * configured with --enable-fuzzing and clang; see
  * docs/devel/testing/fuzzing.rst.
  */
 
@@ -93,8 +94,9 @@ static void fuzz_write_desc(Fuzz *f, QVirtQueue *vq, const Action *a)
 static void fuzz_write_request(Fuzz *f, QVirtQueue *vq, const Action *a)
 {
     bool packed = f->pci->vdev.features & (1ull << VIRTIO_F_RING_PACKED);
-    uint16_t avail = !packed ? 0 : a->length & 1 ? 1 << VRING_PACKED_DESC_F_AVAIL
-                                         : 1 << VRING_PACKED_DESC_F_USED;
+    uint16_t avail = !packed ? 0 :
+                     a->length & 1 ? 1 << VRING_PACKED_DESC_F_AVAIL
+                                   : 1 << VRING_PACKED_DESC_F_USED;
     unsigned at = a->where % (vq->size - 1);
     uint64_t req = f->window + 64 * (a->value % (WINDOW_SIZE / 64));
     uint64_t desc = vq->desc + 16 * at;

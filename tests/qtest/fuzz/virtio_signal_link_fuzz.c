@@ -26,6 +26,7 @@
 #define BUFFERS 32
 
 static struct sockaddr_un link_address;
+static QVirtQueue *queues[QUEUES];
 
 static void link_write(QTestState *qts, int fd, const void *data, size_t len)
 {
@@ -108,10 +109,11 @@ static void link_pre_fuzz(QTestState *qts)
     qvirtio_set_features(dev, qvirtio_get_features(dev) &
                               ~QVIRTIO_F_BAD_FEATURE);
     for (unsigned i = 0; i < QUEUES; i++) {
-        vq = qvirtqueue_setup(dev, fuzz_qos_alloc, i);
+        queues[i] = qvirtqueue_setup(dev, fuzz_qos_alloc, i);
     }
     qvirtio_set_driver_ok(dev);
     /* The last target has some buffers; events of the others wait. */
+    vq = queues[QUEUES - 1];
     for (unsigned i = 0; i < BUFFERS; i++) {
         uint64_t at = guest_alloc(fuzz_qos_alloc,
                                   sizeof(struct virtio_signal_event));
