@@ -468,6 +468,7 @@ static void test_migration(void *obj, void *data, QGuestAllocator *alloc)
     struct virtio_signal_ctrl_reply reply;
     struct virtio_signal_event ev;
     QTestState *from, *to;
+    QDict *info;
     SigTest t;
 
     sig_start(&t, obj, alloc, 0);
@@ -482,6 +483,8 @@ static void test_migration(void *obj, void *data, QGuestAllocator *alloc)
     }
     sig_ctrl(&t, VIRTIO_SIGNAL_CTRL_ACCEPT, 2, BIT(CLASS(IRQ)), &reply,
              sizeof(reply));
+    sig_ctrl(&t, VIRTIO_SIGNAL_CTRL_POLL, 3, 1000, &reply, sizeof(reply));
+    g_assert_cmpuint(le16_to_cpu(reply.status), ==, STATUS(OK));
     qtest_qmp_assert_success(from, "{ 'execute': 'migrate', 'arguments':"
                              " { 'uri': %s } }", uri);
     sig_wait_migrated(from);
@@ -491,6 +494,10 @@ static void test_migration(void *obj, void *data, QGuestAllocator *alloc)
     qtest_qmp_assert_success(to, "{ 'execute': 'cont' }");
     sig_use(&t, to);
 
+    info = sig_query(to);
+    g_assert_cmpint(qdict_get_int(qdict_get_qdict(info, "polling"), "targets"),
+                    ==, 1);
+    qobject_unref(info);
     g_assert_cmpuint(sig_send(&t, &bell), ==, STATUS(BUSY));
     sig_give(&t, 1, BACKLOG);
     for (unsigned i = 3; i < 3 + BACKLOG; i++) {
@@ -585,7 +592,8 @@ static void register_virtio_signal_tests(void)
     add_test("reset", NULL, test_reset);
     qos_add_test("queue-reset", "virtio-signal-bar", test_queue_reset, NULL);
     add_test("stopped", NULL, test_stopped);
-    add_test("migration", "backlog=8", test_migration);
+    add_test("migration", "backlog=8,poll=on,poll-ns-max=1000",
+             test_migration);
     add_test("rate", "rate=10,burst=3", test_rate);
     add_test("query", NULL, test_query);
 }

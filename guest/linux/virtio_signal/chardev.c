@@ -175,7 +175,8 @@ static __poll_t vs_file_poll(struct file *file, poll_table *wait)
 	struct vs_file *f = file->private_data;
 	__poll_t mask = EPOLLOUT | EPOLLWRNORM;
 
-	if (vs_file_empty(f))
+	/* Not for a caller who only has a look */
+	if (vs_file_empty(f) && !poll_does_not_wait(wait))
 		vs_poll(f->vs, READ_ONCE(f->poll_ns), vs_file_ready, f);
 	poll_wait(file, &f->wait, wait);
 	if (!vs_file_empty(f))
