@@ -483,7 +483,7 @@ static void test_migration(void *obj, void *data, QGuestAllocator *alloc)
     }
     sig_ctrl(&t, VIRTIO_SIGNAL_CTRL_ACCEPT, 2, BIT(CLASS(IRQ)), &reply,
              sizeof(reply));
-    sig_ctrl(&t, VIRTIO_SIGNAL_CTRL_POLL, 3, 1000, &reply, sizeof(reply));
+    sig_ctrl(&t, VIRTIO_SIGNAL_CTRL_POLL, 3, 9, &reply, sizeof(reply));
     g_assert_cmpuint(le16_to_cpu(reply.status), ==, STATUS(OK));
     qtest_qmp_assert_success(from, "{ 'execute': 'migrate', 'arguments':"
                              " { 'uri': %s } }", uri);
@@ -592,8 +592,7 @@ static void register_virtio_signal_tests(void)
     add_test("reset", NULL, test_reset);
     qos_add_test("queue-reset", "virtio-signal-bar", test_queue_reset, NULL);
     add_test("stopped", NULL, test_stopped);
-    add_test("migration", "backlog=8,poll=on,poll-ns-max=1000",
-             test_migration);
+    add_test("migration", "backlog=8,poll=on,poll-ns-max=9", test_migration);
     add_test("rate", "rate=10,burst=3", test_rate);
     add_test("query", NULL, test_query);
 }
