@@ -131,10 +131,10 @@ class VirtioPci:
         store(1, self.common + STATUS, 11)
         assert load(1, self.common + STATUS) == 11
 
-    def queue(self, size, desc, driver, device):
-        """Set up queue 0 and let the device go."""
+    def queue(self, size, desc, driver, device, number=0):
+        """Set up a queue and let the device go."""
         store = self.qtest.store
-        store(2, self.common + QUEUE_SELECT, 0)
+        store(2, self.common + QUEUE_SELECT, number)
         store(2, self.common + QUEUE_SIZE, size)
         for register, addr in ((QUEUE_DESC, desc), (QUEUE_DRIVER, driver),
                                (QUEUE_DEVICE, device)):
@@ -143,8 +143,9 @@ class VirtioPci:
         store(2, self.common + QUEUE_ENABLE, 1)
         store(1, self.common + STATUS, 15)
 
-    def notify_addr(self):
-        """Address of the register that notifies queue 0."""
+    def notify_addr(self, number=0):
+        """Address of the register that notifies a queue."""
+        self.qtest.store(2, self.common + QUEUE_SELECT, number)
         offset = self.qtest.load(2, self.common + QUEUE_NOTIFY_OFF)
         return self._notify + offset * self._multiplier
 

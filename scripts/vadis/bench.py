@@ -16,7 +16,7 @@ import time
 
 from . import bench_callgrind, bench_cells, bench_chart, bench_core
 from . import bench_growth, bench_iommu, bench_labels, bench_report
-from . import bench_share, bench_smoke, bench_stats, progress
+from . import bench_share, bench_signal, bench_smoke, bench_stats, progress
 from .bench_qemu import Variant, run_quiet
 from .bench_time import TimeRun
 from .errors import Failure
@@ -235,6 +235,8 @@ def measure(args):
             report["machine"]["priority"] = "raised" if raised else "ordinary"
             if not args.device and not args.only:
                 report["core"] = bench_core.run(tools)
+                report["signal"] = bench_signal.run(variants[-1],
+                                                    plan["rounds"])
             if not args.only and (not args.device or "blk" in args.device):
                 report["growth"] = bench_growth.run(tools, variants,
                                                     plan["rounds"])

@@ -8,7 +8,7 @@ import os
 import platform
 
 from . import bench_core, bench_growth, bench_iommu, bench_labels
-from . import bench_share, bench_stats
+from . import bench_share, bench_signal, bench_stats
 
 SCHEMA = "vadis-bench/1"
 FEW_PAIRS = 3
@@ -277,6 +277,7 @@ def tables(report, shapes=("direct", "chain", "indirect")):
     found += bench_iommu.tables(report.get("iommu"), name_of, _value, _ratio)
     found += bench_growth.tables(report.get("growth"), _value, _ratio)
     found += bench_share.tables(report.get("share"))
+    found += bench_signal.tables(report.get("signal"))
     return found
 
 

@@ -71,6 +71,7 @@ static void test_migration(void *obj, void *data, QGuestAllocator *alloc)
     g_autofree char *uri = g_strdup_printf("file:%s/state", dir);
     g_autofree char *file = g_strdup_printf("%s/state", dir);
     g_autofree char *line = NULL;
+    struct virtio_signal_req irq = sig_req(CLASS(IRQ), 0);
     struct virtio_signal_event ev;
     QTestState *from, *to;
     SigPeer p;
@@ -84,19 +85,21 @@ static void test_migration(void *obj, void *data, QGuestAllocator *alloc)
     qtest_qmp_assert_success(from, "{ 'execute': 'migrate', 'arguments':"
                              " { 'uri': %s } }", uri);
     sig_wait_migrated(from);
+    /* What came to the source now would be lost. */
+    g_assert_cmpuint(sig_peer_signal(&p, 0, &irq), ==, STATUS(PEER_DOWN));
 
     line = sig_peer_command_line();
     to = qtest_initf("%s -incoming %s", line, uri);
     sig_wait_migrated(to);
     qtest_qmp_assert_success(to, "{ 'execute': 'cont' }");
-    t.pci->pdev->bus->qts = t.qts = to;
+    sig_use(&t, to);
     ev = sig_event(&t, 0);
     g_assert_cmpuint(ev.class_id, ==, CLASS(PEER));
     g_assert_cmpuint(ev.signal, ==, VIRTIO_SIGNAL_PEER_DOWN);
     g_assert_cmpuint(ev.src_node, ==, PEER_NODE);
     sig_end(&t);
 
-    t.pci->pdev->bus->qts = from;
+    sig_use(&t, from);
     qtest_quit(to);
     qos_invalidate_command_line();
     sig_peer_close(&p);

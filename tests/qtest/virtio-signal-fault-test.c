@@ -307,6 +307,8 @@ static void test_bad_settings(void *obj, void *data, QGuestAllocator *alloc)
         { "device_add", "'targets': 1023", "set targets to fewer" },
         { "device_add", "'backlog': 0", "backlog is 0 events" },
         { "device_add", "'backlog': 1025", "backlog is 1025 events" },
+        { "device_add", "'burst': 0", "burst is 0 requests" },
+        { "device_add", "'burst': 1000001", "burst is 1000001 requests" },
         { "device_add", "'node': 65534", "node 65534 is reserved" },
         { "device_add", "'signal-bus': 'none'", "none" },
         { "device_add", "'signal-bus': 'bus0', 'node': 3",
@@ -319,6 +321,8 @@ static void test_bad_settings(void *obj, void *data, QGuestAllocator *alloc)
           "'local-node': 1, 'peer-node': 3", "already on the signal-bus" },
         { "object-add", "'signal-bus': 'bus0', 'chardev': 'c0', "
           "'local-node': 1, 'peer-node': 2, 'credits': 0", "credits is 0" },
+        { "object-add", "'signal-bus': 'bus0', 'chardev': 'c0', "
+          "'local-node': 1, 'peer-node': 2, 'burst': 0", "burst is 0" },
     };
     QVirtioPCIDevice *dev = obj;
     QTestState *qts = dev->pdev->bus->qts;
@@ -366,17 +370,18 @@ static void register_virtio_signal_fault_tests(void)
 
     qos_add_test("fault/sizes", "virtio-signal", test_sizes, NULL);
     qos_add_test("fault/ctrl-sizes", "virtio-signal", test_ctrl_sizes, NULL);
-    qos_add_test("fault/event-buffers", "virtio-signal", test_event_buffers,
+    qos_add_test("fault/event-buffers", "virtio-signal-bar", test_event_buffers,
                  NULL);
-    qos_add_test("fault/reply-to-registers", "virtio-signal",
+    qos_add_test("fault/reply-to-registers", "virtio-signal-bar",
                  test_reply_to_registers, NULL);
-    qos_add_test("fault/interrupt-to-registers", "virtio-signal",
+    qos_add_test("fault/interrupt-to-registers", "virtio-signal-bar",
                  test_interrupt_to_registers, NULL);
-    qos_add_test("fault/interrupt-stops", "virtio-signal",
+    qos_add_test("fault/interrupt-stops", "virtio-signal-bar",
                  test_interrupt_stops, &panic);
     qos_add_test("fault/storm", "virtio-signal", test_storm, NULL);
     qos_add_test("fault/noise", "virtio-signal", test_noise, NULL);
-    qos_add_test("fault/wild-kicks", "virtio-signal", test_wild_kicks, NULL);
+    qos_add_test("fault/wild-kicks", "virtio-signal-bar", test_wild_kicks,
+                 NULL);
     qos_add_test("bad-settings", "virtio-signal-pci", test_bad_settings,
                  &settings);
 }

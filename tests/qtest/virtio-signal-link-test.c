@@ -162,7 +162,7 @@ static void test_permissions(void *obj, void *data, QGuestAllocator *alloc)
     } cases[] = {
         { CLASS(BOOT), STATUS(PERM) }, { CLASS(RESET), STATUS(PERM) },
         { CLASS(STOP), STATUS(PERM) }, { CLASS(KILL), STATUS(PERM) },
-        { CLASS(NMI), STATUS(UNSUPP) }, { CLASS(PEER), STATUS(INVAL) },
+        { CLASS(NMI), STATUS(PERM) }, { CLASS(PEER), STATUS(INVAL) },
         { CLASS(OVERFLOW), STATUS(INVAL) }, { 77, STATUS(INVAL) },
         { CLASS(IRQ), STATUS(OK) },
     };
@@ -186,7 +186,7 @@ static void test_permissions(void *obj, void *data, QGuestAllocator *alloc)
     req.dst_node = cpu_to_le16(VIRTIO_SIGNAL_NODE_ALL);
     g_assert_cmpuint(sig_peer_signal(&p, 0, &req), ==, STATUS(INVAL));
     peer = sig_peer_query(&t);
-    g_assert_cmpint(qdict_get_int(peer, "denied"), ==, 4);
+    g_assert_cmpint(qdict_get_int(peer, "denied"), ==, 5);
     g_assert_cmpint(qdict_get_int(peer, "bad-frames"), ==, 0);
     qobject_unref(peer);
     sig_peer_close(&p);
@@ -483,6 +483,35 @@ static void test_flapping(void *obj, void *data, QGuestAllocator *alloc)
     sig_end(&t);
 }
 
+/* What a peer sends faster than the link's rate is refused, not queued. */
+static void test_rate(void *obj, void *data, QGuestAllocator *alloc)
+{
+    struct virtio_signal_req irq = sig_req(CLASS(IRQ), 0);
+    QDict *peer;
+    SigPeer p;
+    SigTest t;
+
+    sig_start(&t, obj, alloc, 0);
+    p = sig_peer_start(VIRTIO_SIGNAL_PEER_READY);
+    for (unsigned i = 0; i < 10; i++) {
+        g_assert_cmpuint(sig_peer_signal(&p, i, &irq), ==,
+                         i < 2 ? STATUS(OK) : STATUS(BUSY));
+    }
+    /* Another connection does not bring new ones; time does. */
+    sig_peer_close(&p);
+    sig_peer_expect_state(&t, "down");
+    p = sig_peer_start(VIRTIO_SIGNAL_PEER_READY);
+    g_assert_cmpuint(sig_peer_signal(&p, 0, &irq), ==, STATUS(BUSY));
+    qtest_clock_step(t.qts, 1000000000);
+    g_assert_cmpuint(sig_peer_signal(&p, 0, &irq), ==, STATUS(OK));
+    g_assert_cmpuint(sig_peer_signal(&p, 0, &irq), ==, STATUS(BUSY));
+    peer = sig_peer_query(&t);
+    g_assert_cmpint(qdict_get_int(peer, "limited"), ==, 10);
+    qobject_unref(peer);
+    sig_peer_close(&p);
+    sig_end(&t);
+}
+
 static void add_test(const char *name, const char *options,
                      QOSTestFunc function)
 {
@@ -498,6 +527,12 @@ static void add_test(const char *name, const char *options,
 
 static void register_virtio_signal_link_tests(void)
 {
+    QOSGraphTestOptions limited = {
+        .edge.extra_device_opts = "signal-bus=bus0,node=0",
+        .before = sig_peer_before,
+        .arg = (void *)",rate=1,burst=2",
+    };
+
     add_test("link/both-ways", NULL, test_both_ways);
     add_test("link/peers", NULL, test_peers);
     add_test("link/refusals", "send-boot=on", test_refusals);
@@ -508,6 +543,7 @@ static void register_virtio_signal_link_tests(void)
     add_test("link/bad-hello", NULL, test_bad_hello);
     add_test("link/trickle", NULL, test_trickle);
     add_test("link/flapping", "backlog=4", test_flapping);
+    qos_add_test("link/rate", "virtio-signal", test_rate, &limited);
 }
 
 libqos_init(register_virtio_signal_link_tests);

@@ -42,7 +42,8 @@ static void test_config(void *obj, void *data, QGuestAllocator *alloc)
     g_assert_cmphex(CONFIG(&t, send_classes), ==, BIT(CLASS(IRQ)));
     g_assert_cmphex(CONFIG(&t, recv_classes), ==,
                     BIT(CLASS(IRQ)) | BIT(CLASS(DOORBELL)) |
-                    BIT(CLASS(PEER)) | BIT(CLASS(OVERFLOW)));
+                    BIT(CLASS(PEER)) | BIT(CLASS(OVERFLOW)) |
+                    (sig_has_nmi(&t) ? BIT(CLASS(NMI)) : 0));
     g_assert_cmpuint(CONFIG(&t, poll_ns_max), ==, 0);
     g_assert_cmpuint(CONFIG(&t, reserved32), ==, 0);
     g_assert_true(t.dev->features & BIT_ULL(VIRTIO_SIGNAL_F_MQ_SEND));
@@ -216,7 +217,7 @@ static void test_statuses(void *obj, void *data, QGuestAllocator *alloc)
         { CLASS(IRQ), 0, 0, 0, 0, 4, STATUS(INVAL) },
         { CLASS(IRQ), 0, MODE(ALL), 1, 0, 0, STATUS(INVAL) },
         { CLASS(DOORBELL), 0, 0, 0, 2, 0, STATUS(INVAL) },
-        { CLASS(NMI), 0, 0, 0, 0, 0, STATUS(UNSUPP) },
+        { CLASS(NMI), 0, 0, 0, 0, 0, STATUS(PERM) },
         { CLASS(CHANNEL), 0, 0, 0, 0, 0, STATUS(UNSUPP) },
         { CLASS(PEER), 0, 0, 0, 0, 0, STATUS(INVAL) },
         { CLASS(OVERFLOW), 0, 0, 0, 0, 0, STATUS(INVAL) },
@@ -467,6 +468,7 @@ static void test_migration(void *obj, void *data, QGuestAllocator *alloc)
     struct virtio_signal_ctrl_reply reply;
     struct virtio_signal_event ev;
     QTestState *from, *to;
+    QDict *info;
     SigTest t;
 
     sig_start(&t, obj, alloc, 0);
@@ -481,6 +483,8 @@ static void test_migration(void *obj, void *data, QGuestAllocator *alloc)
     }
     sig_ctrl(&t, VIRTIO_SIGNAL_CTRL_ACCEPT, 2, BIT(CLASS(IRQ)), &reply,
              sizeof(reply));
+    sig_ctrl(&t, VIRTIO_SIGNAL_CTRL_POLL, 3, 9, &reply, sizeof(reply));
+    g_assert_cmpuint(le16_to_cpu(reply.status), ==, STATUS(OK));
     qtest_qmp_assert_success(from, "{ 'execute': 'migrate', 'arguments':"
                              " { 'uri': %s } }", uri);
     sig_wait_migrated(from);
@@ -488,8 +492,12 @@ static void test_migration(void *obj, void *data, QGuestAllocator *alloc)
     to = qtest_initf("%s -incoming %s", qos_get_current_command_line(), uri);
     sig_wait_migrated(to);
     qtest_qmp_assert_success(to, "{ 'execute': 'cont' }");
-    t.pci->pdev->bus->qts = t.qts = to;
+    sig_use(&t, to);
 
+    info = sig_query(to);
+    g_assert_cmpint(qdict_get_int(qdict_get_qdict(info, "polling"), "targets"),
+                    ==, 1);
+    qobject_unref(info);
     g_assert_cmpuint(sig_send(&t, &bell), ==, STATUS(BUSY));
     sig_give(&t, 1, BACKLOG);
     for (unsigned i = 3; i < 3 + BACKLOG; i++) {
@@ -501,11 +509,42 @@ static void test_migration(void *obj, void *data, QGuestAllocator *alloc)
     g_assert_cmpuint(sig_send(&t, &bell), ==, STATUS(PERM));
     sig_end(&t);
 
-    t.pci->pdev->bus->qts = from;
+    sig_use(&t, from);
     qtest_quit(to);
     qos_invalidate_command_line();
     unlink(file);
     rmdir(dir);
+}
+
+/* A token is a request; they come back with the time, up to the burst. */
+static void test_rate(void *obj, void *data, QGuestAllocator *alloc)
+{
+    const struct {
+        int64_t wait_ms;
+        unsigned ok;
+    } steps[] = { { 1, 3 }, { 99, 0 }, { 1, 1 }, { 200, 2 }, { 100000, 3 } };
+    struct virtio_signal_req irq = sig_req(CLASS(IRQ), 0);
+    QDict *info;
+    SigTest t;
+
+    sig_start(&t, obj, alloc, 0);
+    for (unsigned i = 0; i < ARRAY_SIZE(steps); i++) {
+        qtest_clock_step(t.qts, steps[i].wait_ms * 1000000);
+        for (unsigned n = 0; n < steps[i].ok; n++) {
+            g_assert_cmpuint(sig_send(&t, &irq), ==, STATUS(OK));
+        }
+        g_assert_cmpuint(sig_send(&t, &irq), ==, STATUS(BUSY));
+    }
+    /* What is not a request for anybody takes none. */
+    qtest_clock_step(t.qts, 100000000);
+    irq.flags = cpu_to_le16(1);
+    g_assert_cmpuint(sig_send(&t, &irq), ==, STATUS(INVAL));
+    irq.flags = 0;
+    g_assert_cmpuint(sig_send(&t, &irq), ==, STATUS(OK));
+    info = sig_query(t.qts);
+    g_assert_cmpint(qdict_get_int(info, "limited"), ==, ARRAY_SIZE(steps));
+    qobject_unref(info);
+    sig_end(&t);
 }
 
 static void test_query(void *obj, void *data, QGuestAllocator *alloc)
@@ -551,9 +590,10 @@ static void register_virtio_signal_tests(void)
     add_test("accept", NULL, test_accept);
     add_test("not-negotiated", NULL, test_not_negotiated);
     add_test("reset", NULL, test_reset);
-    add_test("queue-reset", NULL, test_queue_reset);
+    qos_add_test("queue-reset", "virtio-signal-bar", test_queue_reset, NULL);
     add_test("stopped", NULL, test_stopped);
-    add_test("migration", "backlog=8", test_migration);
+    add_test("migration", "backlog=8,poll=on,poll-ns-max=9", test_migration);
+    add_test("rate", "rate=10,burst=3", test_rate);
     add_test("query", NULL, test_query);
 }
 

@@ -6,6 +6,7 @@
 
 #include "qemu/osdep.h"
 #include "libqtest.h"
+#include "qemu/bitops.h"
 #include "qemu/bswap.h"
 #include "qobject/qdict.h"
 #include "qobject/qlist.h"
@@ -37,12 +38,18 @@ void sig_start(SigTest *t, void *obj, QGuestAllocator *alloc, uint64_t refuse)
 
     *t = (SigTest) {
         .dev = signal->vdev,
-        .pci = container_of(signal->vdev, QVirtioPCIDevice, vdev),
+        .pci = signal->pci,
         .alloc = alloc,
         .refuse = refuse,
+        .qts = *signal->qts,
+        .qts_of_dev = signal->qts,
     };
-    t->qts = t->pci->pdev->bus->qts;
     sig_configure(t);
+}
+
+void sig_use(SigTest *t, QTestState *qts)
+{
+    *t->qts_of_dev = t->qts = qts;
 }
 
 void sig_end(SigTest *t)
@@ -205,6 +212,15 @@ struct virtio_signal_event sig_event(SigTest *t, unsigned target)
         g_assert_cmpint(g_get_monotonic_time(), <, end);
     }
     return ev;
+}
+
+bool sig_has_nmi(SigTest *t)
+{
+    bool x86 = g_str_equal(qtest_get_arch(), "x86_64");
+
+    g_assert_cmpint(!!(t->dev->bus->get_features(t->dev) &
+                       BIT_ULL(VIRTIO_SIGNAL_F_NMI)), ==, x86);
+    return x86;
 }
 
 void sig_expect_needs_reset(SigTest *t)

@@ -25,7 +25,8 @@
 /** SigTest: a started device, its queues, and the event buffers given to it */
 typedef struct SigTest {
     QTestState *qts;
-    QVirtioPCIDevice *pci;
+    QTestState **qts_of_dev;
+    QVirtioPCIDevice *pci;              /* NULL on virtio-mmio */
     QVirtioDevice *dev;
     QGuestAllocator *alloc;
     uint64_t refuse;                    /* features not to accept */
@@ -41,6 +42,9 @@ typedef struct SigTest {
 
 /** Negotiate all that is offered but @refuse, set up all queues, DRIVER_OK */
 void sig_start(SigTest *t, void *obj, QGuestAllocator *alloc, uint64_t refuse);
+
+/** From now on the device is that of another QEMU, after migration */
+void sig_use(SigTest *t, QTestState *qts);
 
 /** Reset the device and free the queues */
 void sig_end(SigTest *t);
@@ -82,6 +86,9 @@ struct virtio_signal_event sig_event(SigTest *t, unsigned target);
  * caused are there.
  */
 bool sig_poll(SigTest *t, unsigned target, struct virtio_signal_event *ev);
+
+/** Whether the machine can send NMIs: an x86 one */
+bool sig_has_nmi(SigTest *t);
 
 /** Wait until the device asks for a reset */
 void sig_expect_needs_reset(SigTest *t);

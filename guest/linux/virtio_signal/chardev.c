@@ -2,6 +2,7 @@
 /*
  * virtio_signal: /dev/vsignalN
  */
+#include <linux/cpumask.h>
 #include <linux/fs.h>
 #include <linux/idr.h>
 #include <linux/module.h>
@@ -18,6 +19,7 @@
  * struct vs_file - an open file
  * @head: records ever written to @records
  * @tail: records ever read
+ * @poll_ns: how long to poll before sleeping
  */
 struct vs_file {
 	struct virtio_signal *vs;
@@ -26,6 +28,7 @@ struct vs_file {
 	struct mutex read_lock;
 	spinlock_t lock;
 	u32 filter;
+	u32 poll_ns;
 	u32 head, tail, dropped;
 	struct vsignal_record *records;
 };
@@ -112,6 +115,11 @@ static bool vs_file_take(struct vs_file *f, struct vsignal_record *record)
 	return any;
 }
 
+static bool vs_file_ready(void *context)
+{
+	return !vs_file_empty(context);
+}
+
 /* Returns 0 with records there, 1 without a device, or an error. */
 static int vs_file_wait(struct vs_file *f, bool nonblock)
 {
@@ -122,6 +130,8 @@ static int vs_file_wait(struct vs_file *f, bool nonblock)
 			return 1;
 		if (nonblock)
 			return -EAGAIN;
+		if (vs_poll(f->vs, READ_ONCE(f->poll_ns), vs_file_ready, f))
+			break;
 		err = wait_event_interruptible(f->wait, !vs_file_empty(f) ||
 					       READ_ONCE(f->vs->dead));
 		if (err)
@@ -165,6 +175,9 @@ static __poll_t vs_file_poll(struct file *file, poll_table *wait)
 	struct vs_file *f = file->private_data;
 	__poll_t mask = EPOLLOUT | EPOLLWRNORM;
 
+	/* Not for a caller who only has a look */
+	if (vs_file_empty(f) && !poll_does_not_wait(wait))
+		vs_poll(f->vs, READ_ONCE(f->poll_ns), vs_file_ready, f);
 	poll_wait(file, &f->wait, wait);
 	if (!vs_file_empty(f))
 		mask |= EPOLLIN | EPOLLRDNORM;
@@ -269,6 +282,11 @@ static long vs_ioctl_accept(struct vs_file *f, void __user *arg)
 	if (!c)
 		return -ENOMEM;
 	if (!copy_from_user(&accept, arg, sizeof(accept))) {
+		/* A CPU that has not started has no handler for it. */
+		err = -ENXIO;
+		if (accept.classes & (1u << VIRTIO_SIGNAL_CLASS_NMI) &&
+		    (accept.target >= nr_cpu_ids || !cpu_online(accept.target)))
+			goto out;
 		c->cmd.command = cpu_to_le16(VIRTIO_SIGNAL_CTRL_ACCEPT);
 		c->cmd.arg = (__force u16)cpu_to_le16(accept.target);
 		c->cmd.value = (__force u32)cpu_to_le32(accept.classes);
@@ -276,6 +294,7 @@ static long vs_ioctl_accept(struct vs_file *f, void __user *arg)
 		if (!err && c->reply.status)
 			err = -EINVAL;
 	}
+out:
 	kfree(c);
 	return err;
 }
@@ -296,6 +315,10 @@ static long vs_file_ioctl(struct file *file, unsigned int cmd,
 		return vs_ioctl_peers(f, arg);
 	case VSIGNAL_ACCEPT:
 		return vs_ioctl_accept(f, arg);
+	case VSIGNAL_POLL:
+		if (!virtio_has_feature(f->vs->vdev, VIRTIO_SIGNAL_F_POLL))
+			return -EOPNOTSUPP;
+		return get_user(f->poll_ns, (u32 __user *)arg);
 	case VSIGNAL_FILTER:
 		return get_user(f->filter, (u32 __user *)arg);
 	default:

@@ -250,6 +250,18 @@ static void vs_read_config(struct virtio_signal *vs)
 		      VIRTIO_SIGNAL_MASK_WORDS_MAX);
 	config->send_classes = le32_to_cpu((__force __le32)le.send_classes);
 	config->recv_classes = le32_to_cpu((__force __le32)le.recv_classes);
+	config->poll_ns_max = le32_to_cpu((__force __le32)le.poll_ns_max);
+}
+
+/* Only the limit of polling changes. */
+static void vs_config_changed(struct virtio_device *vdev)
+{
+	struct virtio_signal *vs = vdev->priv;
+	u32 max;
+
+	virtio_cread_bytes(vdev, offsetof(struct virtio_signal_config,
+					  poll_ns_max), &max, sizeof(max));
+	WRITE_ONCE(vs->config.poll_ns_max, le32_to_cpu((__force __le32)max));
 }
 
 static int vs_probe(struct virtio_device *vdev)
@@ -339,7 +351,9 @@ static void vs_remove(struct virtio_device *vdev)
 static const unsigned int vs_features[] = {
 	VIRTIO_SIGNAL_F_MASK,
 	VIRTIO_SIGNAL_F_REMOTE,
+	VIRTIO_SIGNAL_F_NMI,
 	VIRTIO_SIGNAL_F_LIFECYCLE,
+	VIRTIO_SIGNAL_F_POLL,
 	VIRTIO_SIGNAL_F_MQ_SEND,
 };
 
@@ -356,6 +370,7 @@ static struct virtio_driver vs_driver = {
 	.id_table = vs_ids,
 	.probe = vs_probe,
 	.remove = vs_remove,
+	.config_changed = vs_config_changed,
 };
 module_virtio_driver(vs_driver);
 

@@ -35,6 +35,7 @@ static void vs_target_event(struct vs_target *t,
 	if (seq != t->next_seq)
 		t->gaps++;
 	t->next_seq = seq + 1;
+	t->stray += smp_processor_id() != t->index;
 	t->handled++;
 	t->signals += le32_to_cpu((__force __le32)ev->count);
 
@@ -44,7 +45,8 @@ static void vs_target_event(struct vs_target *t,
 	read_unlock(&vs->clients_lock);
 }
 
-static void vs_target_drain(struct vs_target *t)
+/* Handle what is there; notifications are on then, unless somebody polls. */
+static void vs_target_drain(struct vs_target *t, bool polling)
 {
 	struct virtio_signal_event *ev, copy;
 	unsigned long flags;
@@ -52,6 +54,7 @@ static void vs_target_drain(struct vs_target *t)
 	bool kick = false;
 
 	spin_lock_irqsave(&t->lock, flags);
+	t->polling = polling;
 	do {
 		virtqueue_disable_cb(t->vq);
 		while ((ev = virtqueue_get_buf(t->vq, &len))) {
@@ -62,7 +65,8 @@ static void vs_target_drain(struct vs_target *t)
 			if (len >= sizeof(copy))
 				vs_target_event(t, &copy);
 		}
-	} while (!virtqueue_enable_cb(t->vq) && !virtqueue_is_broken(t->vq));
+	} while (!polling && !virtqueue_enable_cb(t->vq) &&
+		 !virtqueue_is_broken(t->vq));
 	if (kick)
 		virtqueue_kick(t->vq);
 	spin_unlock_irqrestore(&t->lock, flags);
@@ -70,7 +74,85 @@ static void vs_target_drain(struct vs_target *t)
 
 static void vs_target_moved(void *info)
 {
-	vs_target_drain(info);
+	struct vs_target *t = info;
+
+	vs_target_drain(t, READ_ONCE(t->polling));
+}
+
+static enum hrtimer_restart vs_target_quiet(struct hrtimer *timer)
+{
+	vs_target_drain(container_of(timer, struct vs_target, quiet), false);
+	return HRTIMER_NORESTART;
+}
+
+/* Tell the device, as far as it does not know. */
+static bool vs_poll_announce(struct vs_target *t, u32 ns)
+{
+	struct {
+		struct virtio_signal_ctrl cmd;
+		struct virtio_signal_ctrl_reply reply;
+	} *c;
+	int err;
+
+	if (t->poll_ns == ns)
+		return true;
+	c = kzalloc(sizeof(*c), GFP_KERNEL);
+	if (!c)
+		return false;
+	c->cmd.command = cpu_to_le16(VIRTIO_SIGNAL_CTRL_POLL);
+	c->cmd.arg = (__force u16)cpu_to_le16(t->index);
+	c->cmd.value = (__force u32)cpu_to_le32(ns);
+	err = vs_ctrl(t->vs, &c->cmd, &c->reply, sizeof(c->reply));
+	if (!err && !c->reply.status)
+		t->poll_ns = ns;
+	kfree(c);
+	return t->poll_ns == ns;
+}
+
+bool vs_poll(struct virtio_signal *vs, u32 ns, bool (*done)(void *context),
+	     void *context)
+{
+	unsigned int n = raw_smp_processor_id();
+	struct vs_target *t;
+	bool found = false;
+	u64 end;
+
+	ns = min(ns, READ_ONCE(vs->config.poll_ns_max));
+	if (!ns || n >= vs->config.num_targets)
+		return false;
+	t = &vs->targets[n];
+	if (!mutex_trylock(&t->poller))
+		return false;
+	if (!vs_poll_announce(t, ns))
+		goto unlock;
+	down_read(&vs->live);
+	/* Clients are called on the target's CPU. */
+	migrate_disable();
+	if (vs->dead || smp_processor_id() != n)
+		goto out;
+	hrtimer_cancel(&t->quiet);
+	end = ktime_get_ns() + ns;
+	do {
+		vs_target_drain(t, true);
+		found = done(context);
+		/* Who else wants the CPU has it; then it is looked at again. */
+		if (!found && !cond_resched())
+			cpu_relax();
+	} while (!found && ktime_get_ns() < end &&
+		 !signal_pending(current) && !virtqueue_is_broken(t->vq));
+	if (found) {
+		t->polled++;
+		hrtimer_start(&t->quiet, ns_to_ktime(ns),
+			      HRTIMER_MODE_REL_PINNED);
+	} else {
+		vs_target_drain(t, false);
+	}
+out:
+	migrate_enable();
+	up_read(&vs->live);
+unlock:
+	mutex_unlock(&t->poller);
+	return found;
 }
 
 void vs_event_interrupt(struct virtqueue *vq)
@@ -82,14 +164,14 @@ void vs_event_interrupt(struct virtqueue *vq)
 	int err;
 
 	if (smp_processor_id() == n || n >= nr_cpu_ids || !cpu_online(n)) {
-		vs_target_drain(t);
+		vs_target_moved(t);
 		return;
 	}
 	t->moved++;
 	err = smp_call_function_single_async(n, &t->csd);
 	/* -EBUSY: one is on its way and will find this event too. */
 	if (err && err != -EBUSY)
-		vs_target_drain(t);
+		vs_target_moved(t);
 }
 
 void vs_targets_init(struct virtio_signal *vs)
@@ -102,6 +184,10 @@ void vs_targets_init(struct virtio_signal *vs)
 		t->vs = vs;
 		t->index = n;
 		spin_lock_init(&t->lock);
+		mutex_init(&t->poller);
+		hrtimer_init(&t->quiet, CLOCK_MONOTONIC,
+			     HRTIMER_MODE_REL_PINNED);
+		t->quiet.function = vs_target_quiet;
 		INIT_CSD(&t->csd, vs_target_moved, t);
 	}
 }
@@ -135,9 +221,13 @@ static void vs_target_nothing(void *info)
 {
 }
 
-/* After the device was reset: wait for handlers that move between CPUs. */
+/* After the device was reset: wait for timers, and moving handlers. */
 void vs_targets_quiesce(struct virtio_signal *vs)
 {
+	unsigned int n;
+
+	for (n = 0; n < vs->config.num_targets; n++)
+		hrtimer_cancel(&vs->targets[n].quiet);
 	/*
 	 * A CPU takes all its calls at once and does those that are waited
 	 * for before the others: only when it has come back for a second one
@@ -168,12 +258,13 @@ static int vs_stats_show(struct seq_file *m, void *unused)
 	struct virtio_signal *vs = m->private;
 	unsigned int n;
 
-	seq_puts(m, "target events signals gaps moved\n");
+	seq_puts(m, "target events signals gaps moved stray polled\n");
 	for (n = 0; n < vs->config.num_targets; n++) {
 		struct vs_target *t = &vs->targets[n];
 
-		seq_printf(m, "%u %llu %llu %llu %llu\n", n, t->handled,
-			   t->signals, t->gaps, t->moved);
+		seq_printf(m, "%u %llu %llu %llu %llu %llu %llu\n", n,
+			   t->handled, t->signals, t->gaps, t->moved, t->stray,
+			   t->polled);
 	}
 	return 0;
 }

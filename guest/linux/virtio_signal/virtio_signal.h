@@ -7,6 +7,7 @@
 
 #include <linux/completion.h>
 #include <linux/dcache.h>
+#include <linux/hrtimer.h>
 #include <linux/kref.h>
 #include <linux/list.h>
 #include <linux/miscdevice.h>
@@ -25,7 +26,13 @@
  * struct vs_target - an event queue and the CPU it belongs to
  * @csd: moves the handling of an interrupt that came to another CPU
  * @events: the buffers
+ * @poller: who polls
+ * @polling: notifications are off, and @quiet or a poller will look
+ * @quiet: ends that when nobody polls again
+ * @poll_ns: what the device was told
  * @moved: interrupts that did
+ * @stray: events handled on another CPU than the target's
+ * @polled: times that polling found what was waited for
  */
 struct vs_target {
 	struct virtio_signal *vs;
@@ -34,7 +41,11 @@ struct vs_target {
 	call_single_data_t csd;
 	unsigned int index;
 	u32 next_seq;
-	u64 handled, signals, gaps, moved;
+	u64 handled, signals, gaps, moved, stray, polled;
+	bool polling;
+	struct mutex poller;
+	struct hrtimer quiet;
+	u32 poll_ns;
 	struct virtio_signal_event *events;
 };
 
@@ -119,6 +130,22 @@ void vs_targets_init(struct virtio_signal *vs);
 void vs_event_interrupt(struct virtqueue *vq);
 void vs_targets_quiesce(struct virtio_signal *vs);
 void vs_debugfs_create(struct virtio_signal *vs);
+
+/**
+ * vs_poll - look at the event queue of this CPU in place of sleeping
+ * @ns: for how long, at most; the device's limit may be less
+ * @done: whether what is waited for is there
+ * @context: for @done
+ *
+ * On success notifications stay off for up to @ns more, for whoever polls next;
+ * a timer looks at the queue then.
+ *
+ * Context: process.
+ *
+ * Return: whether @done said so; false at once where polling is not possible.
+ */
+bool vs_poll(struct virtio_signal *vs, u32 ns, bool (*done)(void *context),
+	     void *context);
 
 /**
  * struct virtio_signal_client - who wants to know of events

@@ -71,6 +71,12 @@ struct vsignal_accept {
 #define VSIGNAL_SEND   _IOWR('v', 0xc1, struct vsignal_send)
 #define VSIGNAL_PEERS  _IOWR('v', 0xc2, struct vsignal_peers)
 #define VSIGNAL_ACCEPT _IOW('v', 0xc3, struct vsignal_accept)
+/*
+ * ns for which read() and poll() look at the event queue of the CPU they run on
+ * before they sleep, 0 at first; needs VIRTIO_SIGNAL_F_POLL, and is limited by
+ * the device's poll_ns_max at the time
+ */
+#define VSIGNAL_POLL   _IOW('v', 0xc5, uint32_t)
 /* Bit n: read() gives events of class n; all at first */
 #define VSIGNAL_FILTER _IOW('v', 0xc4, uint32_t)
 

@@ -3,7 +3,7 @@
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
  *
- * usage: vsignal [-d DEVICE] COMMAND...
+ * usage: vsignal [-d DEVICE] [-p NS] [-c CPU] COMMAND...
  *   info                          number of the node, targets, classes
  *   peers                         the other nodes
  *   send NODE TARGET CLASS [SIGNAL [PAYLOAD0 [PAYLOAD1]]]
@@ -11,9 +11,12 @@
  *   echo [COUNT]                  answer pings, COUNT of them or for ever
  *   ping NODE TARGET [COUNT]      DOORBELL there and back
  *   wait NODE STATE               until NODE is "down", "up" or "ready"
+ *   accept TARGET CLASS...        what the target takes, and nothing else
  *   cross ROUNDS                  every target signals every other one
+ *   storm COUNT                   all CPUs at once send COUNT requests each
  * NODE is a number or "all"; TARGET a number, "node", "all", "others", or
- * "mask:HEX". Exit status 1: the device refused; 2: anything else.
+ * "mask:HEX". -p: poll for NS before sleeping; -c: run on CPU.
+ * Exit status 1: the device refused; 2: anything else.
  */
 
 #define _GNU_SOURCE
@@ -417,10 +420,102 @@ static int cmd_cross(unsigned long long rounds)
     return counted != sent - refused || wrong;
 }
 
+/* What the CPU's process did: targets, and those merged and refused. */
+struct storm {
+    uint64_t targets, merged, refused;
+};
+
+/* Unicasts to the others by turns, and each time round a broadcast */
+static struct storm storm_of(unsigned cpu, unsigned long long count)
+{
+    struct virtio_signal_config config = info();
+    struct storm sum = { 0 };
+
+    run_on(cpu);
+    for (unsigned long long i = 0; i < count; i++) {
+        struct vsignal_send send;
+        struct virtio_signal_req *req = request(&send);
+        unsigned to = (cpu + i) % config.num_targets;
+
+        req->dst_node = htole16(config.node_id);
+        req->signal = htole16(2);
+        req->src_target = htole16(cpu);
+        if (to == cpu) {
+            req->mode = htole16(VIRTIO_SIGNAL_MODE_ALL_BUT_SELF);
+        } else {
+            req->target = htole16(to);
+        }
+        submit(&send);
+        sum.targets += to == cpu ? config.num_targets - 1 : 1;
+        sum.merged += le32toh(send.reply.coalesced);
+        sum.refused += le32toh(send.reply.refused);
+    }
+    return sum;
+}
+
+/* The driver counts what comes; see its "stats" in debugfs. */
+static int cmd_storm(unsigned long long count)
+{
+    unsigned n = info().num_targets;
+    struct storm sum = { 0 }, one;
+    int fds[2];
+
+    if (pipe(fds)) {
+        die("pipe: %s", strerror(errno));
+    }
+    for (unsigned cpu = 0; cpu < n; cpu++) {
+        switch (fork()) {
+        case -1:
+            die("fork: %s", strerror(errno));
+        case 0:
+            one = storm_of(cpu, count);
+            _exit(write(fds[1], &one, sizeof(one)) != sizeof(one));
+        }
+    }
+    close(fds[1]);
+    for (unsigned cpu = 0; cpu < n; cpu++) {
+        if (read(fds[0], &one, sizeof(one)) != sizeof(one)) {
+            die("a sender failed");
+        }
+        sum.targets += one.targets;
+        sum.merged += one.merged;
+        sum.refused += one.refused;
+    }
+    printf("sent %" PRIu64 " delivered %" PRIu64 " merged %" PRIu64
+           " refused %" PRIu64 "\n", sum.targets,
+           sum.targets - sum.merged - sum.refused, sum.merged, sum.refused);
+    return 0;
+}
+
+static int cmd_accept(int argc, char **argv)
+{
+    struct vsignal_accept accept = {
+        .target = number(argv[0], UINT16_MAX),
+    };
+
+    for (int i = 1; i < argc; i++) {
+        accept.classes |= 1u << name(classes, VIRTIO_SIGNAL_CLASS_COUNT,
+                                     argv[i]) % 32;
+    }
+    if (ioctl(device, VSIGNAL_ACCEPT, &accept)) {
+        die("cannot set what target %u takes: %s", accept.target,
+            strerror(errno));
+    }
+    return 0;
+}
+
+static void set_poll(uint32_t ns)
+{
+    if (ioctl(device, VSIGNAL_POLL, &ns)) {
+        die("cannot poll: %s", strerror(errno));
+    }
+}
+
 static void __attribute__((noreturn)) usage(void)
 {
-    fprintf(stderr, "usage: vsignal [-d DEVICE] info | peers | listen [COUNT] "
-            "| echo [COUNT]\n  | send NODE TARGET CLASS [SIGNAL [PAYLOAD...]] "
+    fprintf(stderr, "usage: vsignal [-d DEVICE] [-p NS] [-c CPU] info | peers "
+            "| listen [COUNT] | echo [COUNT]\n  | accept TARGET CLASS... "
+            "| storm COUNT | send NODE TARGET CLASS [SIGNAL [PAYLOAD...]] "
             "| ping NODE TARGET [COUNT]\n  | wait NODE STATE | cross ROUNDS\n");
     exit(2);
 }
@@ -430,21 +525,36 @@ int main(int argc, char **argv)
     const char *path = "/dev/vsignal0";
     const char *command;
     unsigned long long count;
+    uint32_t poll_ns = 0;
+    int option;
 
-    if (argc > 2 && !strcmp(argv[1], "-d")) {
-        path = argv[2];
-        argc -= 2;
-        argv += 2;
+    while ((option = getopt(argc, argv, "+d:p:c:")) != -1) {
+        switch (option) {
+        case 'd':
+            path = optarg;
+            break;
+        case 'p':
+            poll_ns = number(optarg, UINT32_MAX);
+            break;
+        case 'c':
+            run_on(number(optarg, CPU_SETSIZE - 1));
+            break;
+        default:
+            usage();
+        }
     }
-    if (argc < 2) {
+    if (optind == argc) {
         usage();
     }
-    command = argv[1];
-    argc -= 2;
-    argv += 2;
+    command = argv[optind];
+    argc -= optind + 1;
+    argv += optind + 1;
     device = open(path, O_RDWR | O_CLOEXEC);
     if (device < 0) {
         die("%s: %s", path, strerror(errno));
+    }
+    if (poll_ns) {
+        set_poll(poll_ns);
     }
     count = argc == 1 ? number(argv[0], ULLONG_MAX) : ULLONG_MAX;
     if (!strcmp(command, "info") && !argc) {
@@ -462,6 +572,10 @@ int main(int argc, char **argv)
                         argc == 3 ? number(argv[2], ULLONG_MAX) : 1);
     } else if (!strcmp(command, "wait") && argc == 2) {
         return cmd_wait(argv[0], argv[1]);
+    } else if (!strcmp(command, "accept") && argc >= 2) {
+        return cmd_accept(argc, argv);
+    } else if (!strcmp(command, "storm") && argc == 1) {
+        return cmd_storm(count);
     } else if (!strcmp(command, "cross") && argc == 1) {
         return cmd_cross(count);
     }

@@ -61,6 +61,7 @@ struct SignalPort {
     /* for the monitor; of links */
     uint32_t outstanding;
     uint64_t bad_frames, denied;
+    const uint64_t *limited;
     char *error;
     QTAILQ_ENTRY(SignalPort) next;
 };

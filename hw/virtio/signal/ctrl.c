@@ -47,13 +47,33 @@ static size_t ctrl_peers(VirtIOSignal *s, VirtQueueElement *elem,
 
 static uint16_t ctrl_accept(VirtIOSignal *s, uint16_t target, uint32_t classes)
 {
-    if (classes & ~(SIGNAL_CLASSES_EVENT | SIGNAL_CLASSES_DEVICE)) {
+    uint32_t known = SIGNAL_CLASSES_EVENT | SIGNAL_CLASSES_DEVICE;
+
+    if (virtio_vdev_has_feature(VIRTIO_DEVICE(s), VIRTIO_SIGNAL_F_NMI)) {
+        known |= SIGNAL_BIT(NMI);
+    }
+    if (classes & ~known) {
         return VIRTIO_SIGNAL_S_INVAL;
     }
     if (target >= s->conf.targets) {
         return VIRTIO_SIGNAL_S_NO_TARGET;
     }
     s->targets[target].accept = classes;
+    return VIRTIO_SIGNAL_S_OK;
+}
+
+static uint16_t ctrl_poll(VirtIOSignal *s, uint16_t target, uint32_t ns)
+{
+    if (!virtio_vdev_has_feature(VIRTIO_DEVICE(s), VIRTIO_SIGNAL_F_POLL)) {
+        return VIRTIO_SIGNAL_S_UNSUPP;
+    }
+    if (target >= s->conf.targets) {
+        return VIRTIO_SIGNAL_S_NO_TARGET;
+    }
+    if (ns > s->poll_ns_max) {
+        return VIRTIO_SIGNAL_S_PERM;
+    }
+    s->targets[target].poll_ns = ns;
     return VIRTIO_SIGNAL_S_OK;
 }
 
@@ -84,6 +104,9 @@ static size_t ctrl_command(VirtIOSignal *s, VirtQueueElement *elem)
             break;
         case VIRTIO_SIGNAL_CTRL_ACCEPT:
             status = ctrl_accept(s, arg, value);
+            break;
+        case VIRTIO_SIGNAL_CTRL_POLL:
+            status = ctrl_poll(s, arg, value);
             break;
         default:
             status = VIRTIO_SIGNAL_S_UNSUPP;

@@ -9,6 +9,8 @@
 #include "qemu/bswap.h"
 #include "bus.h"
 #include "deliver.h"
+#include "hw/virtio/virtio-queue-interrupts.h"
+#include "nmi.h"
 #include "trace.h"
 
 static unsigned target_number(const SignalTarget *t)
@@ -37,7 +39,7 @@ void signal_target_cleanup(SignalTarget *t)
 
 void signal_target_reset(SignalTarget *t)
 {
-    t->seq = t->lost = 0;
+    t->seq = t->lost = t->poll_ns = 0;
     t->first = t->count = 0;
     t->accept = SIGNAL_CLASSES_EVENT | SIGNAL_CLASSES_DEVICE;
 }
@@ -124,6 +126,23 @@ static bool target_write(SignalTarget *t, VirtQueueElement *elem,
     return true;
 }
 
+/* As virtio_notify(), and counts whether a target that polls was left alone. */
+static void target_notify(SignalTarget *t)
+{
+    VirtIOSignal *s = t->dev;
+    VirtQueueInterrupts before, after;
+
+    if (!t->poll_ns || !virtio_queue_interrupts(t->vq, &before)) {
+        virtio_notify(VIRTIO_DEVICE(s), t->vq);
+        return;
+    }
+    virtio_notify(VIRTIO_DEVICE(s), t->vq);
+    if (virtio_queue_interrupts(t->vq, &after)) {
+        s->poll_notified += after.sent - before.sent;
+        s->poll_avoided += after.suppressed - before.suppressed;
+    }
+}
+
 void signal_target_flush(SignalTarget *t)
 {
     VirtIODevice *vdev = VIRTIO_DEVICE(t->dev);
@@ -164,7 +183,7 @@ void signal_target_flush(SignalTarget *t)
         virtio_queue_set_notification(t->vq, 0);
     }
     if (wrote) {
-        virtio_notify(vdev, t->vq);
+        target_notify(t);
     }
 }
 
@@ -214,6 +233,9 @@ static void target_post(SignalTarget *t, const SignalEvent *ev, bool coalesce,
         status = VIRTIO_SIGNAL_S_NO_TARGET;
     } else if (!(t->accept & (1u << ev->class_id))) {
         status = VIRTIO_SIGNAL_S_PERM;
+    } else if (ev->class_id == VIRTIO_SIGNAL_CLASS_NMI) {
+        status = signal_nmi_send(target_number(t)) ?
+                 VIRTIO_SIGNAL_S_OK : VIRTIO_SIGNAL_S_NO_TARGET;
     } else {
         status = target_queue(t, ev, coalesce, &merged);
     }
@@ -228,7 +250,10 @@ static void target_post(SignalTarget *t, const SignalEvent *ev, bool coalesce,
     } else {
         res->delivered++;
         count->received++;
-        signal_target_flush(t);
+        /* An NMI has no event: its CPU may not look at the queue any more. */
+        if (ev->class_id != VIRTIO_SIGNAL_CLASS_NMI) {
+            signal_target_flush(t);
+        }
     }
 }
 

@@ -33,6 +33,7 @@ struct SignalTarget {
     uint32_t seq;           /* of the next event that is written */
     uint32_t lost;          /* PEER events to tell of by OVERFLOW */
     uint32_t accept;        /* classes the driver takes, bit by bit */
+    uint32_t poll_ns;       /* how long its CPU polls; 0: it does not */
     uint16_t first, count;  /* the part of the ring @backlog in use */
     uint16_t depth;         /* conf.backlog, for migration's sake */
     SignalEvent *backlog;   /* @depth entries */
@@ -59,7 +60,7 @@ bool signal_target_loaded(const SignalTarget *t);
 /**
  * signal_deliver - signal targets of this device
  * @src_node: node that the request comes from, verified
- * @msg: of class IRQ or DOORBELL
+ * @msg: of class IRQ, DOORBELL or NMI
  * @res: targets are added to its counts
  */
 void signal_deliver(VirtIOSignal *s, uint16_t src_node, const SignalMsg *msg,

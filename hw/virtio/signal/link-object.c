@@ -63,6 +63,9 @@ static void link_complete(UserCreatable *uc, Error **errp)
                    l->credits, VIRTIO_SIGNAL_LINK_CREDITS_MAX);
         return;
     }
+    if (!signal_bucket_check(&l->bucket, errp)) {
+        return;
+    }
     chr = qemu_chr_find(l->chardev_id);
     if (!chr) {
         error_setg(errp, "chardev '%s' not found", l->chardev_id);
@@ -77,6 +80,7 @@ static void link_complete(UserCreatable *uc, Error **errp)
         .node = l->peer_node,
         .seen_by = l->local_node,
         .state = VIRTIO_SIGNAL_PEER_DOWN,
+        .limited = &l->bucket.limited,
     };
     if (!signal_bus_add(l->bus, &l->port, errp)) {
         return;
@@ -129,6 +133,8 @@ static void link_init(Object *obj)
 
     l->accept = SIGNAL_CLASSES_EVENT;
     l->credits = CREDITS_DEFAULT;
+    l->bucket.burst = SIGNAL_BURST_DEFAULT;
+    l->refusals = (SignalBucket) { .rate = 1, .burst = 8 };
 }
 
 static bool link_settable(SignalLink *l, Error **errp)
@@ -172,6 +178,20 @@ static void link_set_number(Object *obj, Visitor *v, const char *name,
     if (link_settable(l, errp) && visit_type_uint16(v, name, number, errp)) {
         l->has_local_node |= number == &l->local_node;
         l->has_peer_node |= number == &l->peer_node;
+    }
+}
+
+static void link_get_number32(Object *obj, Visitor *v, const char *name,
+                              void *opaque, Error **errp)
+{
+    visit_type_uint32(v, name, (void *)obj + (uintptr_t)opaque, errp);
+}
+
+static void link_set_number32(Object *obj, Visitor *v, const char *name,
+                              void *opaque, Error **errp)
+{
+    if (link_settable(SIGNAL_LINK(obj), errp)) {
+        visit_type_uint32(v, name, (void *)obj + (uintptr_t)opaque, errp);
     }
 }
 
@@ -224,6 +244,7 @@ static void link_class_init(ObjectClass *klass, void *data)
     } accept[] = {
         { "accept-irq", VIRTIO_SIGNAL_CLASS_IRQ },
         { "accept-doorbell", VIRTIO_SIGNAL_CLASS_DOORBELL },
+        { "accept-nmi", VIRTIO_SIGNAL_CLASS_NMI },
         { "accept-boot", VIRTIO_SIGNAL_CLASS_BOOT },
         { "accept-reset", VIRTIO_SIGNAL_CLASS_RESET },
         { "accept-stop", VIRTIO_SIGNAL_CLASS_STOP },
@@ -257,6 +278,12 @@ static void link_class_init(ObjectClass *klass, void *data)
                                   link_get_number, link_set_number, NULL,
                                   (void *)numbers[i].offset);
     }
+    object_class_property_add(klass, "rate", "uint32", link_get_number32,
+                              link_set_number32, NULL,
+                              (void *)offsetof(SignalLink, bucket.rate));
+    object_class_property_add(klass, "burst", "uint32", link_get_number32,
+                              link_set_number32, NULL,
+                              (void *)offsetof(SignalLink, bucket.burst));
 }
 
 static const TypeInfo link_info = {

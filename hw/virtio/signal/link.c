@@ -6,6 +6,7 @@
 
 #include "qemu/osdep.h"
 #include "qemu/bswap.h"
+#include "qapi/qapi-events-virtio-signal.h"
 #include "action.h"
 #include "link.h"
 #include "trace.h"
@@ -19,6 +20,23 @@ static SignalPort *link_device(SignalLink *l)
     SignalPort *port = signal_bus_find(l->bus, l->peer_node, l->local_node);
 
     return port && !port->link ? port : NULL;
+}
+
+static void link_news(SignalLink *l)
+{
+    qapi_event_send_virtio_signal_peer(l->id, l->peer_node,
+                                       (VirtioSignalPeerState)l->port.state,
+                                       l->port.error);
+}
+
+/* Refusals come as fast as the peer likes: not all are told. */
+static void link_action_news(SignalLink *l, uint16_t class_id, uint16_t status)
+{
+    if (!status || signal_bucket_take(&l->refusals)) {
+        qapi_event_send_virtio_signal_action(l->id, l->peer_node,
+                                             signal_class_name(class_id),
+                                             signal_status_name(status));
+    }
 }
 
 /* A device that is not there is to the peer one whose driver is not. */
@@ -79,6 +97,7 @@ void signal_link_closed(SignalLink *l)
         l->port.state = VIRTIO_SIGNAL_PEER_DOWN;
         l->port.num_targets = 0;
         signal_bus_changed(&l->port);
+        link_news(l);
     }
 }
 
@@ -91,9 +110,14 @@ static bool link_set_peer(SignalLink *l, uint16_t num_targets, uint16_t state)
         return false;
     }
     if (l->port.num_targets != num_targets || l->port.state != state) {
+        bool news = l->port.state != state;
+
         l->port.num_targets = num_targets;
         l->port.state = state;
         signal_bus_changed(&l->port);
+        if (news) {
+            link_news(l);
+        }
     }
     return true;
 }
@@ -137,9 +161,9 @@ static void link_hello(SignalLink *l, const uint8_t *body, size_t len)
     l->port.nonce = le64_to_cpu(hello.nonce);
     trace_virtio_signal_link_up(l->id, node, le16_to_cpu(hello.num_targets),
                                 credits);
+    g_clear_pointer(&l->port.error, g_free);
     if (link_set_peer(l, le16_to_cpu(hello.num_targets),
                       le16_to_cpu(hello.state))) {
-        g_clear_pointer(&l->port.error, g_free);
         /* What changed between our HELLO and now */
         l->targets_news = true;
         signal_link_send_targets(l);
@@ -154,14 +178,16 @@ static void link_do(SignalLink *l, const SignalMsg *msg, SignalResult *res)
 
     if (msg->dst_node != l->local_node || (bit & SIGNAL_CLASSES_DEVICE)) {
         signal_result_refuse(res, VIRTIO_SIGNAL_S_INVAL, 1);
-    } else if (!(bit & (SIGNAL_CLASSES_EVENT | SIGNAL_CLASSES_LIFECYCLE))) {
+    } else if (!(bit & (SIGNAL_CLASSES_TARGET | SIGNAL_CLASSES_LIFECYCLE))) {
         signal_result_refuse(res, VIRTIO_SIGNAL_S_UNSUPP, 1);
     } else if (!(bit & l->accept)) {
         l->port.denied++;
+        link_action_news(l, msg->class_id, VIRTIO_SIGNAL_S_PERM);
         signal_result_refuse(res, VIRTIO_SIGNAL_S_PERM, 1);
     } else if (bit & SIGNAL_CLASSES_LIFECYCLE) {
         status = signal_action(l->id, msg->class_id, l->kill_action,
                                &l->paused);
+        link_action_news(l, msg->class_id, status);
         if (status) {
             signal_result_refuse(res, status, 1);
         } else {
@@ -199,11 +225,13 @@ static void link_signal(SignalLink *l, const uint8_t *body, size_t len)
         signal_link_fail(l, "a SIGNAL with a reserved field set");
         return;
     }
-    if (signal_msg_parse(&msg, body + sizeof(answer.call),
-                         len - sizeof(answer.call))) {
-        link_do(l, &msg, &res);
-    } else {
+    if (!signal_msg_parse(&msg, body + sizeof(answer.call),
+                          len - sizeof(answer.call))) {
         signal_result_refuse(&res, VIRTIO_SIGNAL_S_INVAL, 1);
+    } else if (!signal_bucket_take(&l->bucket)) {
+        signal_result_refuse(&res, VIRTIO_SIGNAL_S_BUSY, 1);
+    } else {
+        link_do(l, &msg, &res);
     }
     signal_result_encode(&res, &answer.reply);
     signal_link_reply(l, VIRTIO_SIGNAL_LINK_STATUS, &answer, sizeof(answer));

@@ -20,6 +20,7 @@
 #include "chardev/char-fe.h"
 #include "qapi/qapi-types-signal.h"
 #include "system/runstate.h"
+#include "bucket.h"
 #include "bus.h"
 
 #define TYPE_SIGNAL_LINK "signal-link"
@@ -54,6 +55,8 @@ struct SignalLink {
     uint16_t credits;       /* we give */
     SignalKillAction kill_action;
     bool complete;
+    SignalBucket bucket;    /* of what the peer sends */
+    SignalBucket refusals;  /* that the monitor is told of */
 
     SignalPort port;        /* the peer, on our bus */
     CharBackend chr;

@@ -6,15 +6,24 @@
 
 #include "qemu/osdep.h"
 #include "monitor/hmp.h"
+#include "qapi/error.h"
+#include "qobject/qdict.h"
 #include "monitor/monitor.h"
 #include "qapi/qapi-commands-virtio-signal.h"
 
 static void print_device(Monitor *mon, const VirtioSignalInfo *info)
 {
     monitor_printf(mon, "%s\n  node %u, %u of %u targets started, backlog %u, "
-                   "lost %" PRIu64 ", malformed %" PRIu64 "\n", info->path,
+                   "lost %" PRIu64 ", malformed %" PRIu64 ", limited %"
+                   PRIu64 "\n", info->path,
                    info->node, info->targets_started, info->targets,
-                   info->backlog, info->lost, info->malformed);
+                   info->backlog, info->lost, info->malformed, info->limited);
+    if (info->polling) {
+        monitor_printf(mon, "  polling: up to %u ns, %u targets, notified %"
+                       PRIu64 ", avoided %" PRIu64 "\n",
+                       info->polling->max_ns, info->polling->targets,
+                       info->polling->notified, info->polling->avoided);
+    }
     for (VirtioSignalClassList *c = info->classes; c; c = c->next) {
         monitor_printf(mon, "  %s: sent %" PRIu64 ", refused %" PRIu64
                        ", received %" PRIu64 ", coalesced %" PRIu64
@@ -31,8 +40,9 @@ static void print_device(Monitor *mon, const VirtioSignalInfo *info)
                        VirtioSignalPeerState_str(peer->state), peer->targets,
                        peer->outstanding);
         if (peer->link) {
-            monitor_printf(mon, ", bad frames %" PRIu64 ", denied %" PRIu64,
-                           peer->bad_frames, peer->denied);
+            monitor_printf(mon, ", bad frames %" PRIu64 ", denied %" PRIu64
+                           ", limited %" PRIu64, peer->bad_frames,
+                           peer->denied, peer->limited);
         }
         monitor_printf(mon, "%s%s\n", peer->error ? ", last error: " : "",
                        peer->error ?: "");
@@ -50,4 +60,31 @@ void hmp_virtio_signal(Monitor *mon, const QDict *qdict)
         print_device(mon, l->value);
     }
     qapi_free_VirtioSignalInfoList(list);
+}
+
+void hmp_virtio_signal_send(Monitor *mon, const QDict *qdict)
+{
+    int64_t target = qdict_get_try_int(qdict, "target", -1);
+    int64_t signal = qdict_get_try_int(qdict, "signal", 0);
+    g_autoptr(VirtioSignalSendResult) result = NULL;
+    Error *err = NULL;
+    int class_id;
+
+    class_id = qapi_enum_parse(&VirtioSignalSendClass_lookup,
+                               qdict_get_str(qdict, "class"), -1, &err);
+    if (!err && (target < -1 || target > UINT16_MAX || signal < 0 ||
+                 signal > UINT16_MAX)) {
+        error_setg(&err, "targets and signals are numbers up to %u",
+                   UINT16_MAX);
+    }
+    if (!err) {
+        result = qmp_x_virtio_signal_send(qdict_get_str(qdict, "id"), class_id,
+                                          target >= 0, target, true, signal,
+                                          false, 0, &err);
+    }
+    if (result) {
+        monitor_printf(mon, "%s%s\n", result->status,
+                       result->coalesced ? ", merged" : "");
+    }
+    hmp_handle_error(mon, err);
 }

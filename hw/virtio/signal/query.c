@@ -59,11 +59,25 @@ static VirtioSignalPeerList *query_peers(VirtIOSignal *s)
             .outstanding = port->outstanding,
             .bad_frames = port->bad_frames,
             .denied = port->denied,
+            .limited = port->limited ? *port->limited : 0,
             .error = g_strdup(port->error),
         };
         QAPI_LIST_APPEND(tail, peer);
     }
     return list;
+}
+
+static VirtioSignalPolling *query_polling(VirtIOSignal *s)
+{
+    VirtioSignalPolling *polling = g_new0(VirtioSignalPolling, 1);
+
+    polling->max_ns = s->poll_ns_max;
+    polling->notified = s->poll_notified;
+    polling->avoided = s->poll_avoided;
+    for (unsigned i = 0; i < s->conf.targets; i++) {
+        polling->targets += s->targets[i].poll_ns != 0;
+    }
+    return polling;
 }
 
 static int query_device(Object *obj, void *opaque)
@@ -83,9 +97,13 @@ static int query_device(Object *obj, void *opaque)
         .targets = s->conf.targets,
         .lost = s->lost,
         .malformed = s->malformed,
+        .limited = s->bucket.limited,
         .classes = query_classes(s),
         .peers = query_peers(s),
     };
+    if (virtio_vdev_has_feature(VIRTIO_DEVICE(s), VIRTIO_SIGNAL_F_POLL)) {
+        info->polling = query_polling(s);
+    }
     for (unsigned i = 0; i < s->conf.targets; i++) {
         info->targets_started += signal_target_started(&s->targets[i]);
         info->backlog += s->targets[i].count;

@@ -6,6 +6,7 @@
 
 #include "qemu/osdep.h"
 #include "hw/virtio/virtio-guard.h"
+#include "bucket.h"
 #include "deliver.h"
 #include "send.h"
 #include "trace.h"
@@ -116,7 +117,7 @@ static uint16_t send_check(VirtIOSignal *s, const SignalMsg *msg)
     if (bit & SIGNAL_CLASSES_DEVICE) {
         return VIRTIO_SIGNAL_S_INVAL;
     }
-    if (!(bit & (SIGNAL_CLASSES_EVENT | SIGNAL_CLASSES_LIFECYCLE))) {
+    if (!(bit & (SIGNAL_CLASSES_TARGET | SIGNAL_CLASSES_LIFECYCLE))) {
         return VIRTIO_SIGNAL_S_UNSUPP;
     }
     if (msg->mode == VIRTIO_SIGNAL_MODE_MASK &&
@@ -130,11 +131,14 @@ static uint16_t send_check(VirtIOSignal *s, const SignalMsg *msg)
     if (!(bit & s->conf.send_classes)) {
         return VIRTIO_SIGNAL_S_PERM;
     }
-    if ((bit & SIGNAL_CLASSES_LIFECYCLE) &&
-        !virtio_vdev_has_feature(vdev, VIRTIO_SIGNAL_F_LIFECYCLE)) {
+    if (((bit & SIGNAL_CLASSES_LIFECYCLE) &&
+         !virtio_vdev_has_feature(vdev, VIRTIO_SIGNAL_F_LIFECYCLE)) ||
+        ((bit & SIGNAL_BIT(NMI)) &&
+         !virtio_vdev_has_feature(vdev, VIRTIO_SIGNAL_F_NMI))) {
         return VIRTIO_SIGNAL_S_INVAL;
     }
-    return VIRTIO_SIGNAL_S_OK;
+    return signal_bucket_take(&s->bucket) ? VIRTIO_SIGNAL_S_OK
+                                          : VIRTIO_SIGNAL_S_BUSY;
 }
 
 static void send_to_port(SignalPort *port, const SignalMsg *msg,

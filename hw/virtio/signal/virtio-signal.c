@@ -17,10 +17,15 @@
 #include "hw/virtio/virtio-guard.h"
 #include "migration/vmstate.h"
 #include "qapi/error.h"
+#include "qapi/visitor.h"
 #include "qemu/module.h"
+#include "system/kvm.h"
+#include "system/runstate.h"
+#include "bucket.h"
 #include "bus.h"
 #include "ctrl.h"
 #include "deliver.h"
+#include "nmi.h"
 #include "send.h"
 #include "trace.h"
 
@@ -29,6 +34,8 @@
 #define EVENTQ_SIZE 64
 #define SENDQS_MAX 64
 #define BACKLOG_MAX 1024
+/* Where vCPUs have CPUs to themselves; emulated ones share theirs. */
+#define POLL_NS_DEFAULT (kvm_enabled() ? 200000 : 0)
 
 static void signal_node_update(VirtIOSignal *s, uint8_t status)
 {
@@ -41,6 +48,13 @@ static void signal_node_update(VirtIOSignal *s, uint8_t status)
     }
 }
 
+/* What comes now would be lost: the state is on its way to another host. */
+static bool signal_moved(void)
+{
+    return runstate_check(RUN_STATE_FINISH_MIGRATE) ||
+           runstate_check(RUN_STATE_POSTMIGRATE);
+}
+
 static bool signal_node_submit(SignalPort *port, uint16_t src_node,
                                const SignalMsg *msg, SignalCall *call,
                                SignalResult *res)
@@ -50,8 +64,11 @@ static bool signal_node_submit(SignalPort *port, uint16_t src_node,
     if (signal_msg_is_lifecycle(msg)) {
         /* This node's machine is the sender's own one. */
         signal_result_refuse(res, VIRTIO_SIGNAL_S_UNSUPP, 1);
-    } else if (port->state != VIRTIO_SIGNAL_PEER_READY) {
+    } else if (port->state != VIRTIO_SIGNAL_PEER_READY || signal_moved()) {
         signal_result_refuse(res, VIRTIO_SIGNAL_S_PEER_DOWN, 1);
+    } else if (msg->class_id == VIRTIO_SIGNAL_CLASS_NMI &&
+               !virtio_vdev_has_feature(vdev, VIRTIO_SIGNAL_F_NMI)) {
+        signal_result_refuse(res, VIRTIO_SIGNAL_S_UNSUPP, 1);
     } else {
         bool guard = virtio_guard_engage(vdev);
 
@@ -165,6 +182,12 @@ static uint64_t signal_get_features(VirtIODevice *vdev, uint64_t features,
     VirtIOSignal *s = VIRTIO_SIGNAL(vdev);
 
     virtio_add_feature(&features, VIRTIO_SIGNAL_F_MASK);
+    if (signal_nmi_possible()) {
+        virtio_add_feature(&features, VIRTIO_SIGNAL_F_NMI);
+    }
+    if (s->conf.poll) {
+        virtio_add_feature(&features, VIRTIO_SIGNAL_F_POLL);
+    }
     if (s->conf.sendqs > 1) {
         virtio_add_feature(&features, VIRTIO_SIGNAL_F_MQ_SEND);
     }
@@ -184,6 +207,12 @@ static int signal_validate_features(VirtIODevice *vdev)
            !virtio_vdev_has_feature(vdev, VIRTIO_SIGNAL_F_REMOTE) ? -EINVAL : 0;
 }
 
+static uint32_t signal_node_classes(void)
+{
+    return SIGNAL_CLASSES_EVENT |
+           (signal_nmi_possible() ? SIGNAL_BIT(NMI) : 0);
+}
+
 static void signal_get_config(VirtIODevice *vdev, uint8_t *data)
 {
     VirtIOSignal *s = VIRTIO_SIGNAL(vdev);
@@ -195,8 +224,9 @@ static void signal_get_config(VirtIODevice *vdev, uint8_t *data)
         .backlog = cpu_to_le16(s->conf.backlog),
         .max_mask_words = cpu_to_le16(VIRTIO_SIGNAL_MASK_WORDS_MAX),
         .send_classes = cpu_to_le32(s->conf.send_classes),
-        .recv_classes = cpu_to_le32(SIGNAL_CLASSES_EVENT |
+        .recv_classes = cpu_to_le32(signal_node_classes() |
                                     SIGNAL_CLASSES_DEVICE),
+        .poll_ns_max = cpu_to_le32(s->conf.poll ? s->poll_ns_max : 0),
     };
 
     memcpy(data, &config, sizeof(config));
@@ -235,7 +265,7 @@ static bool signal_check_conf(VirtIOSignal *s, Error **errp)
                    conf->node, VIRTIO_SIGNAL_NODE_MAX);
         return false;
     }
-    return true;
+    return signal_bucket_check(&s->bucket, errp);
 }
 
 static void signal_realize(DeviceState *dev, Error **errp)
@@ -247,6 +277,9 @@ static void signal_realize(DeviceState *dev, Error **errp)
     if (!signal_check_conf(s, errp)) {
         return;
     }
+    if (!s->poll_ns_max_set) {
+        s->poll_ns_max = POLL_NS_DEFAULT;
+    }
 
     s->port = g_new(SignalPort, 1);
     *s->port = (SignalPort) {
@@ -256,7 +289,7 @@ static void signal_realize(DeviceState *dev, Error **errp)
         .seen_by = VIRTIO_SIGNAL_NODE_ALL,
         .state = VIRTIO_SIGNAL_PEER_UP,
         .num_targets = s->conf.targets,
-        .accepts = SIGNAL_CLASSES_EVENT,
+        .accepts = signal_node_classes(),
         .nonce = signal_bus_nonce(),
     };
     /* Others hear of the node now, but nothing reaches it before DRIVER_OK. */
@@ -335,6 +368,7 @@ static const VMStateDescription vmstate_signal_target = {
         VMSTATE_UINT32(seq, SignalTarget),
         VMSTATE_UINT32(lost, SignalTarget),
         VMSTATE_UINT32(accept, SignalTarget),
+        VMSTATE_UINT32(poll_ns, SignalTarget),
         VMSTATE_UINT16(first, SignalTarget),
         VMSTATE_UINT16(count, SignalTarget),
         VMSTATE_STRUCT_VARRAY_POINTER_UINT16(backlog, SignalTarget,
@@ -367,12 +401,49 @@ static const VMStateDescription vmstate_signal_device = {
     },
 };
 
+static void signal_poll_limit(VirtIOSignal *s)
+{
+    for (unsigned i = 0; i < s->conf.targets; i++) {
+        s->targets[i].poll_ns = MIN(s->targets[i].poll_ns, s->poll_ns_max);
+    }
+}
+
+static void signal_get_poll_ns_max(Object *obj, Visitor *v, const char *name,
+                                   void *opaque, Error **errp)
+{
+    visit_type_uint32(v, name, &VIRTIO_SIGNAL(obj)->poll_ns_max, errp);
+}
+
+static void signal_set_poll_ns_max(Object *obj, Visitor *v, const char *name,
+                                   void *opaque, Error **errp)
+{
+    VirtIOSignal *s = VIRTIO_SIGNAL(obj);
+
+    if (!visit_type_uint32(v, name, &s->poll_ns_max, errp)) {
+        return;
+    }
+    s->poll_ns_max_set = true;
+    if (DEVICE(s)->realized && s->conf.poll) {
+        signal_poll_limit(s);
+        virtio_notify_config(VIRTIO_DEVICE(s));
+    }
+}
+
+static const PropertyInfo signal_poll_ns_max = {
+    .type = "uint32",
+    .description = "Longest that a target may poll, ns; can be set at any time",
+    .realized_set_allowed = true,
+    .get = signal_get_poll_ns_max,
+    .set = signal_set_poll_ns_max,
+};
+
 /* Peers are what they are here, whatever the driver heard there. */
 static int signal_post_load(VirtIODevice *vdev)
 {
     VirtIOSignal *s = VIRTIO_SIGNAL(vdev);
     SignalPort *port = NULL;
 
+    signal_poll_limit(s);
     signal_node_update(s, vdev->status);
     if (s->conf.bus && virtio_vdev_has_feature(vdev, VIRTIO_SIGNAL_F_REMOTE)) {
         while ((port = signal_bus_next(s->conf.bus, s->conf.node, port))) {
@@ -403,8 +474,14 @@ static const Property signal_properties[] = {
     DEFINE_PROP_UINT16("targets", VirtIOSignal, conf.targets, 0),
     DEFINE_PROP_UINT16("send-queues", VirtIOSignal, conf.sendqs, 1),
     DEFINE_PROP_UINT16("backlog", VirtIOSignal, conf.backlog, 64),
+    DEFINE_PROP_UINT32("rate", VirtIOSignal, bucket.rate, 0),
+    DEFINE_PROP_UINT32("burst", VirtIOSignal, bucket.burst,
+                       SIGNAL_BURST_DEFAULT),
+    DEFINE_PROP_BOOL("poll", VirtIOSignal, conf.poll, false),
+    { .name = "poll-ns-max", .info = &signal_poll_ns_max },
     SEND_CLASS("send-irq", IRQ, true),
     SEND_CLASS("send-doorbell", DOORBELL, true),
+    SEND_CLASS("send-nmi", NMI, false),
     SEND_CLASS("send-boot", BOOT, false),
     SEND_CLASS("send-reset", RESET, false),
     SEND_CLASS("send-stop", STOP, false),
@@ -417,8 +494,12 @@ static const char *const signal_descriptions[][2] = {
     { "targets", "Event queues; 0 is one per CPU the machine can have" },
     { "send-queues", "Send queues, 1 to 64" },
     { "backlog", "Events kept for a target without buffers, 1 to 1024" },
+    { "rate", "Requests the guest may send in a second; 0 is no limit" },
+    { "burst", "Requests it may send at once where rate limits it" },
     { "send-irq", "Let the guest send IRQ" },
     { "send-doorbell", "Let the guest send DOORBELL" },
+    { "poll", "Let the guest's CPUs poll in place of being interrupted" },
+    { "send-nmi", "Let the guest send non-maskable interrupts" },
     { "send-boot", "Let the guest ask other machines to start" },
     { "send-reset", "Let the guest ask for the reset of other machines" },
     { "send-stop", "Let the guest ask other machines to power down" },

@@ -126,16 +126,19 @@ void signal_result_add(SignalResult *res, const SignalResult *part)
     signal_result_refuse(res, part->reason, part->refused);
 }
 
+uint16_t signal_result_status(const SignalResult *res)
+{
+    if (res->delivered || res->coalesced) {
+        return res->refused ? VIRTIO_SIGNAL_S_PARTIAL : VIRTIO_SIGNAL_S_OK;
+    }
+    return res->reason;
+}
+
 void signal_result_encode(const SignalResult *res,
                           struct virtio_signal_reply *reply)
 {
-    uint16_t status = res->reason;
-
-    if (res->delivered || res->coalesced) {
-        status = res->refused ? VIRTIO_SIGNAL_S_PARTIAL : VIRTIO_SIGNAL_S_OK;
-    }
     *reply = (struct virtio_signal_reply) {
-        .status = cpu_to_le16(status),
+        .status = cpu_to_le16(signal_result_status(res)),
         .delivered = cpu_to_le32(res->delivered),
         .coalesced = cpu_to_le32(res->coalesced),
         .refused = cpu_to_le32(res->refused),
@@ -160,6 +163,16 @@ bool signal_result_parse(SignalResult *res,
            res->delivered <= VIRTIO_SIGNAL_MASK_WORDS_MAX * 64 &&
            res->coalesced <= VIRTIO_SIGNAL_MASK_WORDS_MAX * 64 &&
            res->refused <= VIRTIO_SIGNAL_MASK_WORDS_MAX * 64;
+}
+
+const char *signal_status_name(unsigned status)
+{
+    static const char *const names[VIRTIO_SIGNAL_S_COUNT] = {
+        "ok", "partial", "inval", "no-target", "no-peer", "perm", "unsupp",
+        "busy", "peer-down", "again", "state",
+    };
+
+    return status < ARRAY_SIZE(names) ? names[status] : NULL;
 }
 
 const char *signal_class_name(unsigned class_id)

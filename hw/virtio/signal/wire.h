@@ -14,8 +14,9 @@
 #include "standard-headers/linux/virtio_signal.h"
 
 #define SIGNAL_BIT(name) (1u << VIRTIO_SIGNAL_CLASS_##name)
-/* Classes with an event at a target, and those that act on a machine */
+/* Classes with an event at a target, for targets, that act on a machine */
 #define SIGNAL_CLASSES_EVENT (SIGNAL_BIT(IRQ) | SIGNAL_BIT(DOORBELL))
+#define SIGNAL_CLASSES_TARGET (SIGNAL_CLASSES_EVENT | SIGNAL_BIT(NMI))
 #define SIGNAL_CLASSES_LIFECYCLE (SIGNAL_BIT(BOOT) | SIGNAL_BIT(RESET) | \
                                   SIGNAL_BIT(STOP) | SIGNAL_BIT(KILL))
 #define SIGNAL_CLASSES_DEVICE (SIGNAL_BIT(PEER) | SIGNAL_BIT(OVERFLOW))
@@ -89,6 +90,12 @@ void signal_result_encode(const SignalResult *res,
  */
 bool signal_result_parse(SignalResult *res,
                          const struct virtio_signal_reply *reply);
+
+/** signal_status_name - the status in words, "ok"; NULL for an unknown one */
+const char *signal_status_name(unsigned status);
+
+/** signal_result_status - the status that the reply has */
+uint16_t signal_result_status(const SignalResult *res);
 
 /** signal_class_name - the class in words, "irq"; NULL for an unknown one */
 const char *signal_class_name(unsigned class_id);

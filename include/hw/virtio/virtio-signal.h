@@ -19,6 +19,27 @@ typedef struct SignalCall SignalCall;
 typedef struct SignalPort SignalPort;
 typedef struct SignalBus SignalBus;
 
+/* What @burst can be */
+#define SIGNAL_BURST_MAX 1000000
+#define SIGNAL_BURST_DEFAULT 64
+
+/**
+ * SignalBucket: a token bucket that is full at first
+ * @rate: tokens that come in a second; 0 for no limit
+ * @burst: tokens it holds, 1 to SIGNAL_BURST_MAX
+ * @full_at: when it will be full, ns of the bucket's clock
+ * @limited: requests that found no token
+ *
+ * The first two are set by the user. The clock is the host's: a machine that
+ * stands can be sent BOOT. Under qtest it is the machine's, which tests step.
+ */
+typedef struct SignalBucket {
+    uint32_t rate;
+    uint32_t burst;
+    int64_t full_at;
+    uint64_t limited;
+} SignalBucket;
+
 /* What the user sets; constant once the device is realized */
 typedef struct VirtIOSignalConf {
     uint16_t node;
@@ -26,6 +47,7 @@ typedef struct VirtIOSignalConf {
     uint16_t sendqs;
     uint16_t backlog;       /* events per target */
     uint32_t send_classes;  /* bit n: the driver may send class n */
+    bool poll;              /* offer VIRTIO_SIGNAL_F_POLL */
     SignalBus *bus;
 } VirtIOSignalConf;
 
@@ -47,7 +69,11 @@ struct VirtIOSignal {
     QTAILQ_HEAD(, SignalCall) calls;    /* wait for peers */
     SignalPort *port;           /* this node on the bus */
     VirtIOSignalCount count[VIRTIO_SIGNAL_CLASS_COUNT];
+    SignalBucket bucket;        /* of what the driver sends */
     uint64_t malformed, lost;
+    uint32_t poll_ns_max;       /* may change at any time */
+    bool poll_ns_max_set;       /* by the user */
+    uint64_t poll_notified, poll_avoided;
 };
 
 /** virtio_signal_num_queues - queues of a device with @conf */

@@ -29,10 +29,10 @@
 /* Feature bits; those marked with * are reserved and not offered yet */
 #define VIRTIO_SIGNAL_F_MASK      0 /* requests with a mask of targets */
 #define VIRTIO_SIGNAL_F_REMOTE    1 /* there are, or may be, other nodes */
-#define VIRTIO_SIGNAL_F_NMI       2 /* * class NMI */
+#define VIRTIO_SIGNAL_F_NMI       2 /* class NMI */
 #define VIRTIO_SIGNAL_F_LIFECYCLE 3 /* classes BOOT, RESET, STOP and KILL */
 #define VIRTIO_SIGNAL_F_ACK       4 /* * tell when an event was consumed */
-#define VIRTIO_SIGNAL_F_POLL      5 /* * polling targets */
+#define VIRTIO_SIGNAL_F_POLL      5 /* targets may poll their event queue */
 #define VIRTIO_SIGNAL_F_PIC       6 /* * class CHANNEL */
 #define VIRTIO_SIGNAL_F_MQ_SEND   7 /* more than one send queue */
 
@@ -52,7 +52,7 @@
 /* Classes: what a signal does at its destination */
 #define VIRTIO_SIGNAL_CLASS_IRQ      0 /* interrupt, no payload, always merges */
 #define VIRTIO_SIGNAL_CLASS_DOORBELL 1 /* interrupt with a payload */
-#define VIRTIO_SIGNAL_CLASS_NMI      2 /* reserved */
+#define VIRTIO_SIGNAL_CLASS_NMI      2 /* non-maskable interrupt, no event */
 #define VIRTIO_SIGNAL_CLASS_BOOT     3 /* start a machine that is held */
 #define VIRTIO_SIGNAL_CLASS_RESET    4 /* reset a machine */
 #define VIRTIO_SIGNAL_CLASS_STOP     5 /* ask a machine to power down */
@@ -88,6 +88,7 @@
 /* Control commands */
 #define VIRTIO_SIGNAL_CTRL_PEERS  0 /* list the nodes from @arg on */
 #define VIRTIO_SIGNAL_CTRL_ACCEPT 1 /* target @arg takes classes @value */
+#define VIRTIO_SIGNAL_CTRL_POLL   2 /* target @arg polls for @value ns */
 
 /* States of a node, in struct virtio_signal_peer and in PEER events */
 #define VIRTIO_SIGNAL_PEER_DOWN  0 /* not connected */
@@ -106,12 +107,14 @@
  *                  without VIRTIO_SIGNAL_F_MASK
  * @send_classes: bit n: the driver may send class n
  * @recv_classes: bit n: events of class n may appear
- * @poll_ns_max: reserved for VIRTIO_SIGNAL_F_POLL
+ * @poll_ns_max: longest that a target may poll, in ns, 0 for not at all;
+ *               always 0 without VIRTIO_SIGNAL_F_POLL
  * @num_channels: reserved for VIRTIO_SIGNAL_F_PIC
  * @reserved16: zero
  * @reserved32: zero
  *
- * Read-only for the driver, constant while the device exists.
+ * Read-only for the driver, and constant but for @poll_ns_max, whose change is
+ * told by a configuration change notification.
  */
 struct virtio_signal_config {
     uint16_t node_id;
@@ -198,8 +201,8 @@ struct virtio_signal_event {
 /**
  * struct virtio_signal_ctrl - readable part of a buffer of the control queue
  * @command: VIRTIO_SIGNAL_CTRL_*
- * @arg: PEERS: lowest node number to tell; ACCEPT: target
- * @value: ACCEPT: bit n: take class n; else 0
+ * @arg: PEERS: lowest node number to tell; ACCEPT, POLL: target
+ * @value: ACCEPT: bit n: take class n; POLL: ns, 0 for no more; PEERS: 0
  */
 struct virtio_signal_ctrl {
     uint16_t command;
@@ -227,7 +230,7 @@ struct virtio_signal_peer {
 
 /**
  * struct virtio_signal_ctrl_reply - writable part of a control buffer
- * @status: OK, INVAL, NO_TARGET or UNSUPP of VIRTIO_SIGNAL_S_*
+ * @status: OK, INVAL, NO_TARGET, PERM or UNSUPP of VIRTIO_SIGNAL_S_*
  * @count: PEERS: entries of @peers written; else 0
  * @more: PEERS: nodes beyond those, for which there was no room
  * @peers: by rising node number, as many as the buffer holds

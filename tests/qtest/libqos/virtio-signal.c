@@ -3,13 +3,14 @@
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
  *
- * The device appears with a split and with a packed ring, so each test of
- * "virtio-signal" runs over both.
+ * The device appears with a split and with a packed ring, by PCI and MMIO, so
+ * each test of "virtio-signal" runs over all four.
  */
 
 #include "qemu/osdep.h"
 #include "../libqtest.h"
 #include "qemu/module.h"
+#include "virtio-mmio-modern.h"
 #include "virtio-signal.h"
 
 static void *signal_pci_get_driver(void *object, const char *interface)
@@ -19,7 +20,8 @@ static void *signal_pci_get_driver(void *object, const char *interface)
     if (g_str_equal(interface, "pci-device")) {
         return dev->pci_vdev.pdev;
     }
-    if (g_str_equal(interface, "virtio-signal")) {
+    if (g_str_equal(interface, "virtio-signal") ||
+        g_str_equal(interface, "virtio-signal-bar")) {
         return &dev->signal;
     }
     if (g_str_equal(interface, "virtio")) {
@@ -37,7 +39,11 @@ static void *signal_pci_create(void *pci_bus, QGuestAllocator *alloc,
     QOSGraphObject *obj = &dev->pci_vdev.obj;
 
     virtio_pci_init(&dev->pci_vdev, pci_bus, addr);
-    dev->signal.vdev = &dev->pci_vdev.vdev;
+    dev->signal = (QVirtioSignal) {
+        .vdev = &dev->pci_vdev.vdev,
+        .pci = &dev->pci_vdev,
+        .qts = &dev->pci_vdev.pdev->bus->qts,
+    };
     obj->get_driver = signal_pci_get_driver;
     return obj;
 }
@@ -57,6 +63,44 @@ static void register_node(const char *name, const char *options)
     qos_node_consumes(name, "pci-bus", &opts);
     qos_node_produces(name, "pci-device");
     qos_node_produces(name, "virtio-signal");
+    qos_node_produces(name, "virtio-signal-bar");
+}
+
+static void *signal_mmio_get_driver(void *object, const char *interface)
+{
+    QVirtioSignalMMIO *dev = object;
+
+    g_assert_cmpstr(interface, ==, "virtio-signal");
+    return &dev->signal;
+}
+
+static void *signal_mmio_create(void *virtio_bus, QGuestAllocator *alloc,
+                                void *addr)
+{
+    QVirtioSignalMMIO *dev = g_new0(QVirtioSignalMMIO, 1);
+    QVirtioMMIODevice *mmio = container_of(virtio_bus, QVirtioMMIODevice,
+                                           vdev);
+
+    dev->signal = (QVirtioSignal) { .vdev = virtio_bus, .qts = &mmio->qts };
+    dev->obj.get_driver = signal_mmio_get_driver;
+    return &dev->obj;
+}
+
+static void register_mmio_node(const char *name, const char *options)
+{
+    QOSGraphEdgeOptions opts = {
+        .extra_device_opts = options,
+        .after_cmd_line = QVIRTIO_MMIO_MODERN_AFTER,
+    };
+
+    if (g_str_equal(name, QVIRTIO_SIGNAL_MMIO)) {
+        qos_node_create_driver(name, signal_mmio_create);
+    } else {
+        qos_node_create_driver_named(name, QVIRTIO_SIGNAL_MMIO,
+                                     signal_mmio_create);
+    }
+    qos_node_consumes(name, QVIRTIO_MMIO_MODERN_BUS, &opts);
+    qos_node_produces(name, "virtio-signal");
 }
 
 static void virtio_signal_register_nodes(void)
@@ -64,6 +108,10 @@ static void virtio_signal_register_nodes(void)
     register_node(QVIRTIO_SIGNAL_PCI, "addr=04.0,id=sig0,targets=4");
     register_node(QVIRTIO_SIGNAL_PACKED_PCI,
                   "addr=04.0,id=sig0,targets=4,packed=on");
+    register_mmio_node(QVIRTIO_SIGNAL_MMIO, QVIRTIO_MMIO_MODERN_OPTS
+                       ",id=sig0,targets=4");
+    register_mmio_node(QVIRTIO_SIGNAL_PACKED_MMIO, QVIRTIO_MMIO_MODERN_OPTS
+                       ",id=sig0,targets=4,packed=on");
     /* the generic virtio tests need one ring format only */
     qos_node_produces(QVIRTIO_SIGNAL_PCI, "virtio");
 }

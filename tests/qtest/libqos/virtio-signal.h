@@ -11,9 +11,14 @@
 #include "virtio.h"
 #include "virtio-pci.h"
 
-/* What a test that asks for "virtio-signal" is given */
+/*
+ * What a test that asks for "virtio-signal" is given, or by "virtio-signal-bar"
+ * if it needs PCI's registers
+ */
 typedef struct QVirtioSignal {
     QVirtioDevice *vdev;
+    QVirtioPCIDevice *pci;      /* NULL on virtio-mmio */
+    QTestState **qts;           /* where libqos's drivers keep it */
 } QVirtioSignal;
 
 typedef struct QVirtioSignalPCI {
@@ -21,8 +26,16 @@ typedef struct QVirtioSignalPCI {
     QVirtioSignal signal;
 } QVirtioSignalPCI;
 
+typedef struct QVirtioSignalMMIO {
+    QOSGraphObject obj;
+    QVirtioSignal signal;
+} QVirtioSignalMMIO;
+
 /* Node names of virtio-signal-pci with a split and a packed ring */
 #define QVIRTIO_SIGNAL_PCI "virtio-signal-pci"
 #define QVIRTIO_SIGNAL_PACKED_PCI "virtio-signal-packed-pci"
+/* and of virtio-signal-device */
+#define QVIRTIO_SIGNAL_MMIO "virtio-signal-device"
+#define QVIRTIO_SIGNAL_PACKED_MMIO "virtio-signal-packed-device"
 
 #endif

@@ -1,17 +1,18 @@
 /*
- * Fuzz target of virtio-echo
+ * Fuzz targets of virtio-echo and virtio-signal: rings and registers
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
  *
  * The input is a sequence of actions on a device that was started properly:
  * ring memory is written with whatever the input says, the doorbell is rung,
  * registers are written. Descriptors point into a small window most of the
- * time, so that chains are often good enough to be echoed. Run it with
+ * time, so that chains are often good enough to be served; one action offers a
+ * request that virtio-signal may understand. Run it with
  *
  *   qemu-fuzz-x86_64 --fuzz-target=virtio-echo-fuzz
- *   qemu-fuzz-x86_64 --fuzz-target=virtio-echo-packed-fuzz
  *
- * from a build configured with --enable-fuzzing and clang; see
+ * or -echo-packed-fuzz, -signal-fuzz, -signal-packed-fuzz, from a build
+ * configured with --enable-fuzzing and clang; see
  * docs/devel/testing/fuzzing.rst.
  */
 
@@ -21,15 +22,19 @@
 #include "qos_fuzz.h"
 #include "standard-headers/linux/virtio_config.h"
 #include "standard-headers/linux/virtio_pci.h"
+#include "standard-headers/linux/virtio_ring.h"
+#include "standard-headers/linux/virtio_signal.h"
 #include "tests/qtest/libqos/virtio-echo.h"
+#include "tests/qtest/libqos/virtio-signal.h"
 #include "tests/qtest/libqtest.h"
 
 #define WINDOW_SIZE 0x4000
-#define QUEUES 2
+#define QUEUES_MAX 8
 
 typedef enum ActionKind {
     WRITE_RING,         /* any bytes anywhere in a ring's memory */
     WRITE_DESC,         /* a descriptor that points into the window */
+    WRITE_REQUEST,      /* two descriptors, and a request of virtio-signal */
     WRITE_DATA,         /* bytes in the window, where indirect tables are */
     OFFER,              /* split: put a head into the available ring */
     KICK,
@@ -49,21 +54,26 @@ typedef struct QEMU_PACKED Action {
 typedef struct Fuzz {
     QTestState *qts;
     QVirtioPCIDevice *pci;
-    QVirtQueue *vq[QUEUES];
+    QVirtQueue *vq[QUEUES_MAX];
+    unsigned queues;
     uint64_t window;
 } Fuzz;
 
 static void fuzz_start(Fuzz *f, QTestState *qts)
 {
-    QVirtioEchoPCI *echo = fuzz_qos_obj;
-    QVirtioDevice *dev = echo->echo.vdev;
+    /* Both devices' objects begin so. */
+    QVirtioPCIDevice *pci = fuzz_qos_obj;
+    QVirtioDevice *dev = &pci->vdev;
 
+    QEMU_BUILD_BUG_ON(offsetof(QVirtioEchoPCI, pci_vdev) ||
+                      offsetof(QVirtioSignalPCI, pci_vdev));
     f->qts = qts;
-    f->pci = &echo->pci_vdev;
+    f->pci = pci;
     qvirtio_start_device(dev);
     qvirtio_set_features(dev, qvirtio_get_features(dev) &
                               ~QVIRTIO_F_BAD_FEATURE);
-    for (unsigned i = 0; i < QUEUES; i++) {
+    f->queues = dev->device_type == VIRTIO_ID_SIGNAL ? 6 : 2;
+    for (unsigned i = 0; i < f->queues; i++) {
         f->vq[i] = qvirtqueue_setup(dev, fuzz_qos_alloc, i);
     }
     f->window = guest_alloc(fuzz_qos_alloc, WINDOW_SIZE);
@@ -81,6 +91,32 @@ static void fuzz_write_desc(Fuzz *f, QVirtQueue *vq, const Action *a)
     qtest_writew(f->qts, desc + 14, a->flags >> 8);
 }
 
+static void fuzz_write_request(Fuzz *f, QVirtQueue *vq, const Action *a)
+{
+    bool packed = f->pci->vdev.features & (1ull << VIRTIO_F_RING_PACKED);
+    uint16_t avail = !packed ? 0 :
+                     a->length & 1 ? 1 << VRING_PACKED_DESC_F_AVAIL
+                                   : 1 << VRING_PACKED_DESC_F_USED;
+    unsigned at = a->where % (vq->size - 1);
+    uint64_t req = f->window + 64 * (a->value % (WINDOW_SIZE / 64));
+    uint64_t desc = vq->desc + 16 * at;
+
+    qtest_writew(f->qts, req, a->flags % (VIRTIO_SIGNAL_CLASS_COUNT + 1));
+    qtest_writew(f->qts, req + 4, a->flags >> 4 & 1);
+    qtest_writew(f->qts, req + 6, (a->flags >> 5) % 5);
+    qtest_writew(f->qts, req + 8, (a->flags >> 8) % 5);
+    qtest_writew(f->qts, req + 14, (a->flags >> 11) % 5);
+    qtest_writeq(f->qts, desc, req);
+    qtest_writel(f->qts, desc + 8, sizeof(struct virtio_signal_req));
+    qtest_writeq(f->qts, desc + 16, req + 48);
+    qtest_writel(f->qts, desc + 24, sizeof(struct virtio_signal_reply));
+    qtest_writew(f->qts, desc + (packed ? 30 : 28), avail | VRING_DESC_F_WRITE);
+    qtest_writew(f->qts, desc + (packed ? 14 : 12), avail | VRING_DESC_F_NEXT);
+    if (!packed) {
+        qtest_writew(f->qts, desc + 14, at + 1);
+    }
+}
+
 static void fuzz_offer(Fuzz *f, QVirtQueue *vq, const Action *a)
 {
     uint16_t idx = qtest_readw(f->qts, vq->avail + 2);
@@ -92,7 +128,7 @@ static void fuzz_offer(Fuzz *f, QVirtQueue *vq, const Action *a)
 
 static void fuzz_action(Fuzz *f, const Action *a, const uint8_t *data)
 {
-    QVirtQueue *vq = f->vq[a->queue % QUEUES];
+    QVirtQueue *vq = f->vq[a->queue % f->queues];
     uint64_t ring_size = qvring_size(vq->size, vq->align);
 
     switch (a->kind % NUM_KINDS) {
@@ -102,6 +138,9 @@ static void fuzz_action(Fuzz *f, const Action *a, const uint8_t *data)
         break;
     case WRITE_DESC:
         fuzz_write_desc(f, vq, a);
+        break;
+    case WRITE_REQUEST:
+        fuzz_write_request(f, vq, a);
         break;
     case WRITE_DATA:
         qtest_memwrite(f->qts, f->window + a->where % (WINDOW_SIZE - 256),
@@ -121,8 +160,8 @@ static void fuzz_action(Fuzz *f, const Action *a, const uint8_t *data)
     }
 }
 
-static void virtio_echo_fuzz(QTestState *qts, const unsigned char *data,
-                             size_t size)
+static void virtio_queue_fuzz(QTestState *qts, const unsigned char *data,
+                              size_t size)
 {
     Fuzz f = {};
 
@@ -145,41 +184,47 @@ static void virtio_echo_fuzz(QTestState *qts, const unsigned char *data,
 
     /* Only the device was touched: no need to reset the whole PC */
     qvirtio_reset(&f.pci->vdev);
-    for (unsigned i = 0; i < QUEUES; i++) {
+    for (unsigned i = 0; i < f.queues; i++) {
         qvirtqueue_cleanup(f.vq[i]->vdev->bus, f.vq[i], fuzz_qos_alloc);
     }
     guest_free(fuzz_qos_alloc, f.window);
 }
 
-static void virtio_echo_pre_fuzz(QTestState *qts)
+static void virtio_queue_pre_fuzz(QTestState *qts)
 {
     qos_init_path(qts);
 }
 
 static void add_target(const char *name, const char *description,
-                       const char *node)
+                       const char *node, const char *options)
 {
     FuzzTarget target = {
         .name = name,
         .description = description,
-        .pre_fuzz = virtio_echo_pre_fuzz,
-        .fuzz = virtio_echo_fuzz,
+        .pre_fuzz = virtio_queue_pre_fuzz,
+        .fuzz = virtio_queue_fuzz,
     };
     QOSGraphTestOptions opts = {
-        .edge.extra_device_opts = "num-queues=2,batch=3",
+        .edge.extra_device_opts = options,
     };
 
     fuzz_add_qos_target(&target, node, &opts);
 }
 
-static void register_virtio_echo_fuzz_targets(void)
+static void register_virtio_queue_fuzz_targets(void)
 {
     add_target("virtio-echo-fuzz",
                "Hostile split rings and registers of virtio-echo",
-               QVIRTIO_ECHO_PCI);
+               QVIRTIO_ECHO_PCI, "num-queues=2,batch=3");
     add_target("virtio-echo-packed-fuzz",
                "Hostile packed rings and registers of virtio-echo",
-               QVIRTIO_ECHO_PACKED_PCI);
+               QVIRTIO_ECHO_PACKED_PCI, "num-queues=2,batch=3");
+    add_target("virtio-signal-fuzz",
+               "Hostile split rings and registers of virtio-signal",
+               QVIRTIO_SIGNAL_PCI, "backlog=4,poll=on");
+    add_target("virtio-signal-packed-fuzz",
+               "Hostile packed rings and registers of virtio-signal",
+               QVIRTIO_SIGNAL_PACKED_PCI, "backlog=4,poll=on");
 }
 
-fuzz_target_init(register_virtio_echo_fuzz_targets);
+fuzz_target_init(register_virtio_queue_fuzz_targets);

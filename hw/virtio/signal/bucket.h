@@ -1,0 +1,28 @@
+/*
+ * virtio-signal: how many requests a source may send
+ *
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ */
+
+#ifndef HW_VIRTIO_SIGNAL_BUCKET_H
+#define HW_VIRTIO_SIGNAL_BUCKET_H
+
+#include "hw/virtio/virtio-signal.h"
+
+/**
+ * signal_bucket_check - whether the user's settings can be
+ *
+ * Returns: false with an error if not.
+ */
+bool signal_bucket_check(const SignalBucket *b, Error **errp);
+
+/**
+ * signal_bucket_take - take a token
+ *
+ * Context: main loop, BQL held.
+ *
+ * Returns: false, counted in @limited, if there is none.
+ */
+bool signal_bucket_take(SignalBucket *b);
+
+#endif
