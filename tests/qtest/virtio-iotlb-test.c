@@ -397,10 +397,7 @@ static void test_hostile(const void *opaque)
     rig_stop(&rig);
 }
 
-static const struct {
-    const char *name;
-    GTestDataFunc fn;
-} tests[] = {
+static const RigTest tests[] = {
     { "engine", test_engine },
     { "static", test_static },
     { "per-request", test_per_request },
@@ -415,27 +412,12 @@ static const struct {
 
 int main(int argc, char **argv)
 {
-    static const char *const kind_name[] = { "vtd", "virtio" };
+    static const RigTest other = { "attach-other", test_attach_other };
 
     g_test_init(&argc, &argv, NULL);
-    for (unsigned i = 0; i < ARRAY_SIZE(tests); i++) {
-        for (unsigned n = 0; n < 4; n++) {
-            g_autofree char *path = g_strdup_printf(
-                "virtio-iotlb/%s/%s/%s", tests[i].name, kind_name[n / 2],
-                n % 2 ? "packed" : "split");
-            RigOptions *opt = g_new0(RigOptions, 1);
-
-            *opt = (RigOptions) { .kind = n / 2, .packed = n % 2 };
-            qtest_add_data_func_full(path, opt, tests[i].fn, g_free);
-        }
-    }
+    rig_add("virtio-iotlb", tests, ARRAY_SIZE(tests));
     for (unsigned packed = 0; packed < 2; packed++) {
-        g_autofree char *path = g_strdup_printf(
-            "virtio-iotlb/attach-other/virtio/%s", packed ? "packed" : "split");
-        RigOptions *opt = g_new0(RigOptions, 1);
-
-        *opt = (RigOptions) { .kind = QIOMMU_VIRTIO, .packed = packed };
-        qtest_add_data_func_full(path, opt, test_attach_other, g_free);
+        rig_add_one("virtio-iotlb", &other, QIOMMU_VIRTIO, packed);
     }
     return g_test_run();
 }

@@ -510,10 +510,7 @@ static void test_others(const void *opaque)
     }
 }
 
-static const struct {
-    const char *name;
-    GTestDataFunc fn;
-} tests[] = {
+static const RigTest tests[] = {
     { "blk", test_blk },
     { "blk-partly", test_blk_partly },
     { "blk-broken", test_blk_broken },
@@ -530,19 +527,7 @@ static const struct {
 
 int main(int argc, char **argv)
 {
-    static const char *const kind_name[] = { "vtd", "virtio" };
-
     g_test_init(&argc, &argv, NULL);
-    for (unsigned i = 0; i < ARRAY_SIZE(tests); i++) {
-        for (unsigned n = 0; n < 4; n++) {
-            g_autofree char *path = g_strdup_printf(
-                "virtio-refused/%s/%s/%s", tests[i].name, kind_name[n / 2],
-                n % 2 ? "packed" : "split");
-            RigOptions *opt = g_new0(RigOptions, 1);
-
-            *opt = (RigOptions) { .kind = n / 2, .packed = n % 2 };
-            qtest_add_data_func_full(path, opt, tests[i].fn, g_free);
-        }
-    }
+    rig_add("virtio-refused", tests, ARRAY_SIZE(tests));
     return g_test_run();
 }

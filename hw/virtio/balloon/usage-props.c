@@ -5,9 +5,8 @@
  */
 
 #include "qemu/osdep.h"
-#include "qapi/error.h"
 #include "qapi/util.h"
-#include "qapi/visitor.h"
+#include "hw/virtio/virtio-enum-prop.h"
 #include "usage-internal.h"
 
 static const QEnumLookup free_lookup = {
@@ -25,45 +24,14 @@ static const QEnumLookup hot_lookup = {
     .size = 3,
 };
 
-/* Gets and sets: the visitor knows which way it goes. */
-static void usage_policy(Object *obj, Visitor *v, const char *name,
-                         void *opaque, Error **errp)
-{
-    const Property *prop = opaque;
-    int *policy = object_field_prop_ptr(obj, opaque);
+const PropertyInfo virtio_balloon_free_policy_info =
+    VIRTIO_ENUM_PROP("VirtIOBalloonFreePolicy", &free_lookup, NULL);
 
-    visit_type_enum(v, name, policy, prop->info->enum_table, errp);
-}
+const PropertyInfo virtio_balloon_cold_policy_info =
+    VIRTIO_ENUM_PROP("VirtIOBalloonColdPolicy", &cold_lookup, NULL);
 
-static void usage_default_policy(ObjectProperty *op, const Property *prop)
-{
-    object_property_set_default_str(op, qapi_enum_lookup(prop->info->enum_table,
-                                                         prop->defval.i));
-}
-
-const PropertyInfo virtio_balloon_free_policy_info = {
-    .type = "VirtIOBalloonFreePolicy",
-    .enum_table = &free_lookup,
-    .get = usage_policy,
-    .set = usage_policy,
-    .set_default_value = usage_default_policy,
-};
-
-const PropertyInfo virtio_balloon_cold_policy_info = {
-    .type = "VirtIOBalloonColdPolicy",
-    .enum_table = &cold_lookup,
-    .get = usage_policy,
-    .set = usage_policy,
-    .set_default_value = usage_default_policy,
-};
-
-const PropertyInfo virtio_balloon_hot_policy_info = {
-    .type = "VirtIOBalloonHotPolicy",
-    .enum_table = &hot_lookup,
-    .get = usage_policy,
-    .set = usage_policy,
-    .set_default_value = usage_default_policy,
-};
+const PropertyInfo virtio_balloon_hot_policy_info =
+    VIRTIO_ENUM_PROP("VirtIOBalloonHotPolicy", &hot_lookup, NULL);
 
 static const char *const descriptions[][2] = {
     { "deflate-on-oom", "Offer to give memory back when the guest runs out "

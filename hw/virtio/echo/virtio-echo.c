@@ -22,6 +22,7 @@
 #include "hw/qdev-properties.h"
 #include "hw/virtio/virtio-bus.h"
 #include "hw/virtio/virtio-echo.h"
+#include "hw/virtio/virtio-enum-prop.h"
 #include "hw/virtio/virtio-labels.h"
 #include "migration/vmstate.h"
 #include "qapi/error.h"
@@ -456,26 +457,8 @@ static const QEnumLookup echo_order_lookup = {
     .size = ARRAY_SIZE(echo_order_names),
 };
 
-static void echo_get_order(Object *obj, Visitor *v, const char *name,
-                           void *opaque, Error **errp)
-{
-    int *order = object_field_prop_ptr(obj, opaque);
-
-    visit_type_enum(v, name, order, &echo_order_lookup, errp);
-}
-
-static void echo_default_order(ObjectProperty *op, const Property *prop)
-{
-    object_property_set_default_str(op, echo_order_names[prop->defval.i]);
-}
-
-static const PropertyInfo echo_order_info = {
-    .type = "VirtIOEchoOrder",
-    .enum_table = &echo_order_lookup,
-    .get = echo_get_order,
-    .set = echo_get_order, /* the visitor knows which way it goes */
-    .set_default_value = echo_default_order,
-};
+static const PropertyInfo echo_order_info =
+    VIRTIO_ENUM_PROP("VirtIOEchoOrder", &echo_order_lookup, NULL);
 
 static const Property echo_properties[] = {
     DEFINE_PROP_UINT16("num-queues", VirtIOEcho, conf.num_queues, 1),

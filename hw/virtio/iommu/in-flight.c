@@ -11,8 +11,8 @@
 #include "qapi/visitor.h"
 #include "exec/memory.h"
 #include "exec/address-spaces.h"
-#include "hw/core/qdev-prop-internal.h"
 #include "hw/virtio/virtio.h"
+#include "hw/virtio/virtio-enum-prop.h"
 #include "hw/virtio/ring/device-iotlb.h"
 #include "in-flight.h"
 #include "standard-headers/linux/virtio_ids.h"
@@ -55,15 +55,10 @@ static const QEnumLookup lookup = {
     .size = ARRAY_SIZE(names),
 };
 
-const PropertyInfo qdev_prop_virtio_iommu_drain = {
-    .type = "VirtIOIommuDrain",
-    .description = "wait (an unmap ends after the requests that use the "
-                   "memory) or off (upstream's way)",
-    .enum_table = &lookup,
-    .get = qdev_propinfo_get_enum,
-    .set = qdev_propinfo_set_enum,
-    .set_default_value = qdev_propinfo_set_default_value_enum,
-};
+const PropertyInfo qdev_prop_virtio_iommu_drain = VIRTIO_ENUM_PROP(
+    "VirtIOIommuDrain", &lookup,
+    "wait (an unmap ends after the requests that use the memory) or off "
+    "(upstream's way)");
 
 static bool page_stands(Walk *walk, hwaddr iova, const void *host, bool write)
 {

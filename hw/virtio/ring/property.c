@@ -7,7 +7,7 @@
 #include "qemu/osdep.h"
 #include "engine.h"
 #include "qapi/util.h"
-#include "hw/core/qdev-prop-internal.h"
+#include "hw/virtio/virtio-enum-prop.h"
 
 static const QEnumLookup choices = {
     .array = (const char *const[]) {
@@ -25,22 +25,11 @@ static const QEnumLookup faults = {
     .size = 2,
 };
 
-const PropertyInfo qdev_prop_virtio_ring = {
-    .type = "VirtIORingChoice",
-    .description = "auto (Vadis's queue engine where it can) or stock "
-                   "(upstream's code)",
-    .enum_table = &choices,
-    .get = qdev_propinfo_get_enum,
-    .set = qdev_propinfo_set_enum,
-    .set_default_value = qdev_propinfo_set_default_value_enum,
-};
+const PropertyInfo qdev_prop_virtio_ring = VIRTIO_ENUM_PROP(
+    "VirtIORingChoice", &choices,
+    "auto (Vadis's queue engine where it can) or stock (upstream's code)");
 
-const PropertyInfo qdev_prop_virtio_iommu_fault = {
-    .type = "VirtIOIommuFault",
-    .description = "request (a buffer that the IOMMU refuses fails its "
-                   "request) or break (the device needs a reset)",
-    .enum_table = &faults,
-    .get = qdev_propinfo_get_enum,
-    .set = qdev_propinfo_set_enum,
-    .set_default_value = qdev_propinfo_set_default_value_enum,
-};
+const PropertyInfo qdev_prop_virtio_iommu_fault = VIRTIO_ENUM_PROP(
+    "VirtIOIommuFault", &faults,
+    "request (a buffer that the IOMMU refuses fails its request) or break "
+    "(the device needs a reset)");

@@ -11,6 +11,7 @@
 #include "chardev/char-socket.h"
 #include "hw/qdev-properties.h"
 #include "hw/qdev-properties-system.h"
+#include "hw/virtio/virtio-enum-prop.h"
 #include "hw/virtio/virtio-guard.h"
 #include "migration/vmstate.h"
 #include "qapi/error.h"
@@ -238,25 +239,8 @@ static const QEnumLookup vp_iommu_lookup = {
     .size = ARRAY_SIZE(vp_iommu_names),
 };
 
-static void vp_get_iommu(Object *obj, Visitor *v, const char *name,
-                         void *opaque, Error **errp)
-{
-    visit_type_enum(v, name, object_field_prop_ptr(obj, opaque),
-                    &vp_iommu_lookup, errp);
-}
-
-static void vp_default_iommu(ObjectProperty *op, const Property *prop)
-{
-    object_property_set_default_str(op, vp_iommu_names[prop->defval.i]);
-}
-
-static const PropertyInfo vp_iommu_info = {
-    .type = "VhostPCIIommu",
-    .enum_table = &vp_iommu_lookup,
-    .get = vp_get_iommu,
-    .set = vp_get_iommu, /* the visitor knows which way it goes */
-    .set_default_value = vp_default_iommu,
-};
+static const PropertyInfo vp_iommu_info =
+    VIRTIO_ENUM_PROP("VhostPCIIommu", &vp_iommu_lookup, NULL);
 
 static const Property vp_properties[] = {
     DEFINE_PROP_CHR("chardev", VhostPCI, chr),
