@@ -19,10 +19,10 @@ def socket_path(tmp_path_factory):
     return path
 
 
-def machines(path, sends="", accepts="", held=False, args=()):
+def machines(path, sends="", accepts="", held=False, args=(), ours=""):
     """A, which may send, is started; B, which may accept, is not."""
     a = signalpair.guest("a", signalpair.device(A, sends),
-                         args=signalpair.link(path, A, B, True))
+                         args=signalpair.link(path, A, B, True, ours))
     b = signalpair.guest("b", signalpair.device(B), args=[
         *signalpair.link(path, B, A, False, accepts), *args,
         *(["-S"] if held else [])])
@@ -126,7 +126,8 @@ def test_kill_ends_the_peer(socket_path):
 
 def test_peer_killed_with_a_request_pending(socket_path):
     """The request ends, the peer goes down, the next peer is met."""
-    a, b = machines(socket_path)
+    # A does not give B up by itself, however long the sender takes to start.
+    a, b = machines(socket_path, ours="ping-ms=0")
     with a:
         signalpair.load(a)
         with b:

@@ -7,11 +7,14 @@ monitor tells what they see.
 
 import contextlib
 import json
+import os
 import selectors
+import signal
 import socket
 import ssl
 import struct
 import subprocess
+import tempfile
 
 import pytest
 
@@ -25,6 +28,8 @@ class Held:
 
     def __init__(self, node, *args):
         binary = paths.qemu()
+        # pylint: disable-next=consider-using-with
+        self.errors = tempfile.TemporaryFile()
         self.process = subprocess.Popen(
             [str(binary), *paths.firmware_args(binary), "-nodefaults", "-S",
              "-display", "none", "-machine", "q35,accel=tcg", "-m", "32M",
@@ -32,7 +37,8 @@ class Held:
              "-mon", "chardev=monitor,mode=control",
              "-object", "signal-bus,id=bus0", *args,
              "-device", f"virtio-signal-pci,signal-bus=bus0,node={node}"],
-            stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+            stderr=self.errors)
         self.events = []
         self.text = b""
         self.line()
@@ -86,9 +92,16 @@ class Held:
         """The TCP port that the link's chardev listens on."""
         return int(self.chardev()["filename"].split(",")[0].split(":")[-1])
 
+    def warnings(self):
+        """What QEMU wrote to its standard error."""
+        # QEMU writes at the position that they share: it must not move.
+        return os.pread(self.errors.fileno(), 1 << 16, 0).decode()
+
     def close(self):
         self.process.kill()
         self.process.communicate()
+        print(self.warnings())
+        self.errors.close()
 
 
 @pytest.fixture
@@ -125,8 +138,26 @@ def test_tcp(held):
     b = held(1, *link(1, 0, connect(a)))
     a.wait_peer(1, "up")
     b.wait_peer(0, "up")
-    b.close()
+    for machine, peer in ((a, 1), (b, 0)):
+        assert f"is taken for node {peer}; give the chardev tls-creds" in \
+            machine.warnings()
+    b.process.kill()
     a.wait_peer(1, "down")
+
+
+def test_stopped_peer_is_given_up_and_comes_back(held):
+    """It keeps its connection and answers nothing; then it goes on."""
+    listen = link(0, 1, LISTEN)
+    listen[-1] += ",ping-ms=500"
+    a = held(0, *listen)
+    b = held(1, *link(1, 0, connect(a)))
+    a.wait_peer(1, "up")
+    b.process.send_signal(signal.SIGSTOP)
+    a.wait_peer(1, "down")
+    assert a.peers()[1]["error"] == "no answer in 500 ms"
+    b.process.send_signal(signal.SIGCONT)
+    a.wait_peer(1, "up")
+    assert a.peers()[1]["bad-frames"] == 0
 
 
 class Authority:
@@ -189,7 +220,8 @@ def test_tls(held, guarded):
     a.wait_peer(1, "up")
     b.wait_peer(0, "up")
     assert a.peers()[1]["bad-frames"] == 0
-    b.close()
+    assert "tls-creds" not in a.warnings() + b.warnings()
+    b.process.kill()
     a.wait_peer(1, "down")
 
 
@@ -261,7 +293,7 @@ def test_three_nodes(held, tmp_path):
         for peer in {0, 1, 2} - {node}:
             machine.wait_peer(peer, "up")
         assert sorted(machine.peers()) == sorted({0, 1, 2} - {node})
-    machines[2].close()
+    machines[2].process.kill()
     for machine in machines[:2]:
         machine.wait_peer(2, "down")
     assert machines[0].peers()[1]["state"] == "up"

@@ -272,6 +272,7 @@ static void test_slow_reader(void *obj, void *data, QGuestAllocator *alloc)
     g_assert_cmpstr(qdict_get_str(peer, "error"), ==,
                     "more than 3 requests outstanding");
     qobject_unref(peer);
+    sig_peer_forgiven(&t);
     p = sig_peer_start(VIRTIO_SIGNAL_PEER_READY);
     sig_peer_close(&p);
     sig_end(&t);
@@ -322,7 +323,8 @@ static void test_bad_frames(void *obj, void *data, QGuestAllocator *alloc)
           8 },
         { "a frame of type 1", true, VIRTIO_SIGNAL_LINK_HELLO, 32 },
         { "a frame of type 99", true, 99 },
-        { "a frame of type 6", true, VIRTIO_SIGNAL_LINK_PONG, 8 },
+        { "a PONG without a PING", true, VIRTIO_SIGNAL_LINK_PONG, 8 },
+        { "a PONG of 7 bytes", true, VIRTIO_SIGNAL_LINK_PONG, 7 },
         { "a HELLO of 31 bytes", false, VIRTIO_SIGNAL_LINK_HELLO, 31 },
         { "a SIGNAL of 7 bytes", true, VIRTIO_SIGNAL_LINK_SIGNAL, 7 },
         { "a SIGNAL with a reserved field set", true,
@@ -354,6 +356,7 @@ static void test_bad_frames(void *obj, void *data, QGuestAllocator *alloc)
         peer = sig_peer_query(&t);
         g_assert_cmpstr(qdict_get_str(peer, "error"), ==, cases[i].error);
         qobject_unref(peer);
+        sig_peer_forgiven(&t);
     }
     sig_end(&t);
 }
@@ -398,6 +401,7 @@ static void test_bad_hello(void *obj, void *data, QGuestAllocator *alloc)
         g_assert_cmpstr(qdict_get_str(peer, "error"), ==, cases[i].error);
         g_assert_cmpstr(qdict_get_str(peer, "state"), ==, "down");
         qobject_unref(peer);
+        sig_peer_forgiven(&t);
     }
     sig_end(&t);
 }

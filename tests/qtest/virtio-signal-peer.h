@@ -37,6 +37,9 @@ char *sig_peer_command_line(void);
 /** Connect to the socket of sig_peer_before() */
 SigPeer sig_peer_connect(void);
 
+/** Let the time pass for which a link keeps a peer waiting that broke rules */
+void sig_peer_forgiven(SigTest *t);
+
 void sig_peer_close(SigPeer *p);
 
 /** Write bytes; the device may close before all are written */

@@ -6,9 +6,13 @@
 
 #include "qemu/osdep.h"
 #include "qapi/error.h"
-#include "qemu/timer.h"
 #include "system/qtest.h"
 #include "bucket.h"
+
+QEMUClockType signal_clock(void)
+{
+    return qtest_enabled() ? QEMU_CLOCK_VIRTUAL : QEMU_CLOCK_REALTIME;
+}
 
 bool signal_bucket_check(const SignalBucket *b, Error **errp)
 {
@@ -27,8 +31,7 @@ bool signal_bucket_take(SignalBucket *b)
     if (!b->rate) {
         return true;
     }
-    now = qemu_clock_get_ns(qtest_enabled() ? QEMU_CLOCK_VIRTUAL
-                                            : QEMU_CLOCK_REALTIME);
+    now = qemu_clock_get_ns(signal_clock());
     token = MAX(NANOSECONDS_PER_SECOND / b->rate, 1);
     /* Never emptier than empty, even if the clock was set back. */
     b->full_at = MIN(MAX(b->full_at, now), now + b->burst * token);

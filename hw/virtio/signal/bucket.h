@@ -8,6 +8,15 @@
 #define HW_VIRTIO_SIGNAL_BUCKET_H
 
 #include "hw/virtio/virtio-signal.h"
+#include "qemu/timer.h"
+
+/**
+ * signal_clock - the clock by which peers and drivers are measured
+ *
+ * The host's, as a machine that stands has peers, too; under qtest the
+ * machine's, which tests step.
+ */
+QEMUClockType signal_clock(void);
 
 /**
  * signal_bucket_check - whether the user's settings can be

@@ -62,6 +62,7 @@ struct SignalPort {
     uint32_t outstanding;
     uint64_t bad_frames, denied;
     const uint64_t *limited;
+    int64_t ping_ns;        /* what the last PING took; 0: there was none */
     char *error;
     QTAILQ_ENTRY(SignalPort) next;
 };

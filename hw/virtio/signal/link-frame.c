@@ -27,7 +27,7 @@ int signal_link_can_read(void *opaque)
 {
     SignalLink *l = opaque;
 
-    if (l->state == SIGNAL_LINK_CLOSED || l->state == SIGNAL_LINK_FAILED) {
+    if (l->state != SIGNAL_LINK_HELLO && l->state != SIGNAL_LINK_UP) {
         return 0;
     }
     return in_size(l) - l->in_len;
@@ -78,6 +78,7 @@ void signal_link_read(void *opaque, const uint8_t *buf, int size)
 
             l->in_len = 0;
             l->in_seq++;
+            l->heard = true;
             trace_virtio_signal_link_frame(l->id, "received", type, len);
             signal_link_frame(l, type, l->in + HEADER_SIZE, len);
         }
@@ -100,11 +101,8 @@ static void link_write_error(SignalLink *l)
 {
     g_byte_array_set_size(l->out, 0);
     if (l->state != SIGNAL_LINK_CLOSED && l->state != SIGNAL_LINK_FAILED) {
-        g_free(l->port.error);
         /* The chardev keeps the reason for itself. */
-        l->port.error = g_strdup("the connection cannot be written to");
-        l->state = SIGNAL_LINK_FAILED;
-        qemu_bh_schedule(l->close_bh);
+        signal_link_end(l, g_strdup("the connection cannot be written to"));
     }
 }
 
@@ -190,6 +188,15 @@ void signal_link_clear(SignalLink *l)
     l->targets_news = false;
 }
 
+void signal_link_end(SignalLink *l, char *error)
+{
+    g_free(l->port.error);
+    l->port.error = error;
+    l->state = SIGNAL_LINK_FAILED;
+    signal_link_alive_failed(l);
+    qemu_bh_schedule(l->close_bh);
+}
+
 void signal_link_fail(SignalLink *l, const char *fmt, ...)
 {
     va_list ap;
@@ -197,15 +204,11 @@ void signal_link_fail(SignalLink *l, const char *fmt, ...)
     if (l->state == SIGNAL_LINK_FAILED || l->state == SIGNAL_LINK_CLOSED) {
         return;
     }
-    g_free(l->port.error);
-    va_start(ap, fmt);
-    l->port.error = g_strdup_vprintf(fmt, ap);
-    va_end(ap);
     l->port.bad_frames++;
-    l->state = SIGNAL_LINK_FAILED;
+    va_start(ap, fmt);
+    signal_link_end(l, g_strdup_vprintf(fmt, ap));
+    va_end(ap);
     /* A courtesy to the peer's administrator; it may not get through. */
     signal_link_send(l, VIRTIO_SIGNAL_LINK_BYE, l->port.error,
                      strlen(l->port.error));
-    /* The caller may be called by the chardev. */
-    qemu_bh_schedule(l->close_bh);
 }

@@ -5,10 +5,13 @@
  */
 
 #include "qemu/osdep.h"
+#include "chardev/char-socket.h"
 #include "qapi/error.h"
 #include "qapi/visitor.h"
+#include "qemu/error-report.h"
 #include "qemu/module.h"
 #include "qom/object_interfaces.h"
+#include "bucket.h"
 #include "link.h"
 
 #define CREDITS_DEFAULT 64
@@ -19,7 +22,7 @@ static void link_event(void *opaque, QEMUChrEvent event)
 
     if (event == CHR_EVENT_OPENED) {
         signal_link_closed(l);
-        signal_link_opened(l);
+        signal_link_alive_open(l);
     } else if (event == CHR_EVENT_CLOSED) {
         signal_link_closed(l);
     }
@@ -40,6 +43,19 @@ static void link_vm_change(void *opaque, bool running, RunState state)
 
     if (running) {
         l->paused = false;
+    }
+}
+
+static void link_warn_plain(const SignalLink *l, Chardev *chr)
+{
+    Object *obj = object_dynamic_cast(OBJECT(chr), TYPE_CHARDEV_SOCKET);
+    SocketChardev *socket = obj ? SOCKET_CHARDEV(obj) : NULL;
+
+    if (socket && socket->addr->type == SOCKET_ADDRESS_TYPE_INET &&
+        !socket->tls_creds) {
+        warn_report("signal-link '%s': whoever reaches the TCP port of chardev "
+                    "'%s' is taken for node %u; give the chardev tls-creds and "
+                    "tls-authz", l->id, l->chardev_id, l->peer_node);
     }
 }
 
@@ -91,10 +107,13 @@ static void link_complete(UserCreatable *uc, Error **errp)
         object_unref(OBJECT(l->bus));
         return;
     }
+    link_warn_plain(l, chr);
     l->complete = true;
     l->reply_end = g_new0(uint64_t, l->credits);
     l->out = g_byte_array_new();
+    l->ping_slot = -1;
     l->close_bh = qemu_bh_new(link_close_bh, l);
+    l->timer = timer_new_ns(signal_clock(), signal_link_alive_tick, l);
     l->vmstate = qemu_add_vm_change_state_handler(link_vm_change, l);
     qemu_chr_fe_set_handlers(&l->chr, signal_link_can_read, signal_link_read,
                              link_event, NULL, l, NULL, true);
@@ -118,6 +137,7 @@ static void link_finalize(Object *obj)
         signal_bus_remove(&l->port);
         object_unref(OBJECT(bus));
         qemu_bh_delete(l->close_bh);
+        timer_free(l->timer);
         qemu_del_vm_change_state_handler(l->vmstate);
         g_byte_array_free(l->out, true);
         g_free(l->reply_end);
@@ -133,6 +153,7 @@ static void link_init(Object *obj)
 
     l->accept = SIGNAL_CLASSES_EVENT;
     l->credits = CREDITS_DEFAULT;
+    l->ping_ms = SIGNAL_PING_MS_DEFAULT;
     l->bucket.burst = SIGNAL_BURST_DEFAULT;
     l->refusals = (SignalBucket) { .rate = 1, .burst = 8 };
 }
@@ -241,49 +262,75 @@ static void link_class_init(ObjectClass *klass, void *data)
     static const struct {
         const char *name;
         unsigned class_id;
+        const char *description;
     } accept[] = {
-        { "accept-irq", VIRTIO_SIGNAL_CLASS_IRQ },
-        { "accept-doorbell", VIRTIO_SIGNAL_CLASS_DOORBELL },
-        { "accept-nmi", VIRTIO_SIGNAL_CLASS_NMI },
-        { "accept-boot", VIRTIO_SIGNAL_CLASS_BOOT },
-        { "accept-reset", VIRTIO_SIGNAL_CLASS_RESET },
-        { "accept-stop", VIRTIO_SIGNAL_CLASS_STOP },
-        { "accept-kill", VIRTIO_SIGNAL_CLASS_KILL },
+        { "accept-irq", VIRTIO_SIGNAL_CLASS_IRQ, "Let the peer send IRQ" },
+        { "accept-doorbell", VIRTIO_SIGNAL_CLASS_DOORBELL,
+          "Let the peer send DOORBELL" },
+        { "accept-nmi", VIRTIO_SIGNAL_CLASS_NMI,
+          "Let the peer send NMI to CPUs whose driver accepts it" },
+        { "accept-boot", VIRTIO_SIGNAL_CLASS_BOOT,
+          "Let the peer start this machine when it is held or was paused" },
+        { "accept-reset", VIRTIO_SIGNAL_CLASS_RESET,
+          "Let the peer reset this machine" },
+        { "accept-stop", VIRTIO_SIGNAL_CLASS_STOP,
+          "Let the peer press this machine's power button" },
+        { "accept-kill", VIRTIO_SIGNAL_CLASS_KILL,
+          "Let the peer end or pause this machine" },
     };
     static const struct {
         const char *name;
         size_t offset;
+        bool wide;
+        const char *description;
     } numbers[] = {
-        { "local-node", offsetof(SignalLink, local_node) },
-        { "peer-node", offsetof(SignalLink, peer_node) },
-        { "credits", offsetof(SignalLink, credits) },
+        { "local-node", offsetof(SignalLink, local_node), false,
+          "Node of the device that talks to the peer" },
+        { "peer-node", offsetof(SignalLink, peer_node), false,
+          "Node of the peer's device" },
+        { "credits", offsetof(SignalLink, credits), false,
+          "Requests the peer may have outstanding, 1 to 1024" },
+        { "rate", offsetof(SignalLink, bucket.rate), true,
+          "Requests of the peer served in a second; 0 is no limit" },
+        { "burst", offsetof(SignalLink, bucket.burst), true,
+          "Requests of the peer served at once where rate limits them" },
+        { "ping-ms", offsetof(SignalLink, ping_ms), true,
+          "Milliseconds of silence before the peer is asked; 0 is never" },
     };
 
     USER_CREATABLE_CLASS(klass)->complete = link_complete;
     object_class_property_add_link(klass, "signal-bus", TYPE_SIGNAL_BUS,
                                    offsetof(SignalLink, bus), link_check_bus,
                                    OBJ_PROP_LINK_STRONG);
+    object_class_property_set_description(klass, "signal-bus",
+        "signal-bus that the peer appears on");
     object_class_property_add_str(klass, "chardev", link_get_chardev,
                                   link_set_chardev);
+    object_class_property_set_description(klass, "chardev",
+        "Character device that leads to the peer");
     object_class_property_add_enum(klass, "kill-action", "SignalKillAction",
                                    &SignalKillAction_lookup,
                                    link_get_kill_action, link_set_kill_action);
+    object_class_property_set_description(klass, "kill-action",
+        "What KILL does: shutdown (end QEMU) or pause");
     for (size_t i = 0; i < ARRAY_SIZE(accept); i++) {
         object_class_property_add(klass, accept[i].name, "bool",
                                   link_get_accept, link_set_accept, NULL,
                                   (void *)(uintptr_t)accept[i].class_id);
+        object_class_property_set_description(klass, accept[i].name,
+                                              accept[i].description);
     }
     for (size_t i = 0; i < ARRAY_SIZE(numbers); i++) {
-        object_class_property_add(klass, numbers[i].name, "uint16",
-                                  link_get_number, link_set_number, NULL,
-                                  (void *)numbers[i].offset);
+        bool wide = numbers[i].wide;
+
+        object_class_property_add(klass, numbers[i].name,
+                                  wide ? "uint32" : "uint16",
+                                  wide ? link_get_number32 : link_get_number,
+                                  wide ? link_set_number32 : link_set_number,
+                                  NULL, (void *)numbers[i].offset);
+        object_class_property_set_description(klass, numbers[i].name,
+                                              numbers[i].description);
     }
-    object_class_property_add(klass, "rate", "uint32", link_get_number32,
-                              link_set_number32, NULL,
-                              (void *)offsetof(SignalLink, bucket.rate));
-    object_class_property_add(klass, "burst", "uint32", link_get_number32,
-                              link_set_number32, NULL,
-                              (void *)offsetof(SignalLink, bucket.burst));
 }
 
 static const TypeInfo link_info = {

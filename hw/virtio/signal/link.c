@@ -81,6 +81,7 @@ void signal_link_closed(SignalLink *l)
     }
     trace_virtio_signal_link_down(l->id, l->port.error ?: "closed");
     l->state = SIGNAL_LINK_CLOSED;
+    signal_link_alive_closed(l);
     qemu_bh_cancel(l->close_bh);
     signal_link_clear(l);
     for (unsigned i = 0; i < l->peer_credits; i++) {
@@ -162,6 +163,7 @@ static void link_hello(SignalLink *l, const uint8_t *body, size_t len)
     trace_virtio_signal_link_up(l->id, node, le16_to_cpu(hello.num_targets),
                                 credits);
     g_clear_pointer(&l->port.error, g_free);
+    signal_link_alive_up(l);
     if (link_set_peer(l, le16_to_cpu(hello.num_targets),
                       le16_to_cpu(hello.state))) {
         /* What changed between our HELLO and now */
@@ -252,7 +254,8 @@ static void link_status(SignalLink *l, const uint8_t *body, size_t len)
     memcpy(&call, body, sizeof(call));
     memcpy(&reply, body + sizeof(call), sizeof(reply));
     id = le32_to_cpu(call.id);
-    if (id >= l->peer_credits || !l->slots[id].used || call.reserved) {
+    if (id >= l->peer_credits || !l->slots[id].used ||
+        id == l->ping_slot || call.reserved) {
         signal_link_fail(l, "a STATUS of request %u, which is not there", id);
         return;
     }
@@ -301,10 +304,7 @@ static void link_bye(SignalLink *l, const uint8_t *body, size_t len)
     for (char *c = text; *c; c++) {
         *c = g_ascii_isprint(*c) ? *c : '?';
     }
-    g_free(l->port.error);
-    l->port.error = g_strdup_printf("the peer said: %s", text);
-    l->state = SIGNAL_LINK_FAILED;
-    qemu_bh_schedule(l->close_bh);
+    signal_link_end(l, g_strdup_printf("the peer said: %s", text));
 }
 
 void signal_link_frame(SignalLink *l, uint16_t type, const uint8_t *body,
@@ -326,6 +326,8 @@ void signal_link_frame(SignalLink *l, uint16_t type, const uint8_t *body,
         link_targets(l, body, len);
     } else if (type == VIRTIO_SIGNAL_LINK_PING) {
         link_ping(l, body, len);
+    } else if (type == VIRTIO_SIGNAL_LINK_PONG) {
+        signal_link_pong(l, body, len);
     } else {
         signal_link_fail(l, "a frame of type %u", type);
     }
@@ -354,8 +356,7 @@ static void link_port_changed(SignalPort *port, const SignalPort *other)
     signal_link_send_targets(l);
 }
 
-/* A number for the request, or -1 without credit. */
-static int link_slot(SignalLink *l)
+int signal_link_slot(SignalLink *l)
 {
     for (unsigned i = 0; i < l->peer_credits; i++) {
         if (!l->slots[i].used) {
@@ -389,7 +390,7 @@ static bool link_submit(SignalPort *port, uint16_t src_node,
         signal_result_refuse(res, VIRTIO_SIGNAL_S_PERM, 1);
         return true;
     }
-    slot = link_slot(l);
+    slot = signal_link_slot(l);
     if (slot < 0) {
         signal_result_refuse(res, VIRTIO_SIGNAL_S_BUSY, 1);
         return true;

@@ -29,8 +29,11 @@ OBJECT_DECLARE_SIMPLE_TYPE(SignalLink, SIGNAL_LINK)
 #define SIGNAL_FRAME_MAX (sizeof(struct virtio_signal_link_frame) + \
                           VIRTIO_SIGNAL_LINK_BODY_MAX)
 
+#define SIGNAL_PING_MS_DEFAULT 10000
+
 typedef enum SignalLinkState {
     SIGNAL_LINK_CLOSED,
+    SIGNAL_LINK_HELD,       /* connected, nothing is said or heard yet */
     SIGNAL_LINK_HELLO,      /* connected, the peer has not said HELLO */
     SIGNAL_LINK_UP,
     SIGNAL_LINK_FAILED,     /* about to be closed by us */
@@ -54,6 +57,7 @@ struct SignalLink {
     uint32_t accept;        /* classes, bit by bit */
     uint16_t credits;       /* we give */
     SignalKillAction kill_action;
+    uint32_t ping_ms;       /* 0: the peer is not asked */
     bool complete;
     SignalBucket bucket;    /* of what the peer sends */
     SignalBucket refusals;  /* that the monitor is told of */
@@ -62,6 +66,9 @@ struct SignalLink {
     CharBackend chr;
     QEMUBH *close_bh;
     VMChangeStateEntry *vmstate;
+    QEMUTimer *timer;       /* of link-alive.c */
+    int64_t hold_until;     /* ns: before that no connection is talked to */
+    unsigned failures;      /* connections in a row that had to be closed */
     bool paused;            /* the VM stands because the peer killed it */
 
     /* the connection */
@@ -76,6 +83,10 @@ struct SignalLink {
     unsigned reply_first, reply_count;
     bool targets_news;      /* TARGETS is to be sent when @out is empty */
     unsigned peer_credits;
+    bool heard;             /* a frame came in this interval */
+    bool asked;             /* and none did in the one before */
+    int ping_slot;          /* of the PING that waits, or -1 */
+    int64_t ping_sent;      /* ns */
     SignalSlot slots[VIRTIO_SIGNAL_LINK_CREDITS_MAX];
 };
 
@@ -94,6 +105,9 @@ void signal_link_closed(SignalLink *l);
  */
 void signal_link_frame(SignalLink *l, uint16_t type, const uint8_t *body,
                        size_t len);
+
+/** signal_link_slot - a number for a request that is not in use, or -1 */
+int signal_link_slot(SignalLink *l);
 
 /** signal_link_send_targets - tell the peer of our device if there is news */
 void signal_link_send_targets(SignalLink *l);
@@ -123,8 +137,36 @@ void signal_link_reply(SignalLink *l, uint16_t type, const void *body,
 /** signal_link_clear - forget all that belongs to a connection's bytes */
 void signal_link_clear(SignalLink *l);
 
+/**
+ * signal_link_end - close the connection, soon, as one that failed
+ * @error: why, taken over
+ *
+ * The caller may be called by the chardev.
+ */
+void signal_link_end(SignalLink *l, char *error);
+
 /** signal_link_fail - the peer broke the protocol: say why, close */
 void signal_link_fail(SignalLink *l, const char *fmt, ...)
     G_GNUC_PRINTF(2, 3);
+
+/* link-alive.c: whether the peer is there, when to talk to it again */
+
+/** signal_link_alive_open - a connection: signal_link_opened() now or later */
+void signal_link_alive_open(SignalLink *l);
+
+/** signal_link_alive_up - HELLO has come */
+void signal_link_alive_up(SignalLink *l);
+
+/** signal_link_alive_closed - there is no connection any more */
+void signal_link_alive_closed(SignalLink *l);
+
+/** signal_link_alive_failed - the next connection has to wait */
+void signal_link_alive_failed(SignalLink *l);
+
+/** signal_link_alive_tick - callback of the link's timer */
+void signal_link_alive_tick(void *opaque);
+
+/** signal_link_pong - the answer to a PING: @len bytes, not checked */
+void signal_link_pong(SignalLink *l, const uint8_t *body, size_t len);
 
 #endif

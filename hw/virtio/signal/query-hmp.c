@@ -9,6 +9,7 @@
 #include "qapi/error.h"
 #include "qobject/qdict.h"
 #include "monitor/monitor.h"
+#include "qemu/timer.h"
 #include "qapi/qapi-commands-virtio-signal.h"
 
 static void print_device(Monitor *mon, const VirtioSignalInfo *info)
@@ -43,6 +44,10 @@ static void print_device(Monitor *mon, const VirtioSignalInfo *info)
             monitor_printf(mon, ", bad frames %" PRIu64 ", denied %" PRIu64
                            ", limited %" PRIu64, peer->bad_frames,
                            peer->denied, peer->limited);
+        }
+        if (peer->has_ping_ns) {
+            monitor_printf(mon, ", ping %" PRId64 " us",
+                           peer->ping_ns / SCALE_US);
         }
         monitor_printf(mon, "%s%s\n", peer->error ? ", last error: " : "",
                        peer->error ?: "");

@@ -61,6 +61,8 @@ static VirtioSignalPeerList *query_peers(VirtIOSignal *s)
             .denied = port->denied,
             .limited = port->limited ? *port->limited : 0,
             .error = g_strdup(port->error),
+            .has_ping_ns = port->ping_ns,
+            .ping_ns = port->ping_ns,
         };
         QAPI_LIST_APPEND(tail, peer);
     }
