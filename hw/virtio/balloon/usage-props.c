@@ -5,7 +5,9 @@
  */
 
 #include "qemu/osdep.h"
+#include "qapi/error.h"
 #include "qapi/util.h"
+#include "qapi/visitor.h"
 #include "hw/virtio/virtio-enum-prop.h"
 #include "usage-internal.h"
 

@@ -7,6 +7,7 @@
 #ifndef HW_VIRTIO_VIRTIO_ENUM_PROP_H
 #define HW_VIRTIO_VIRTIO_ENUM_PROP_H
 
+#include "hw/qdev-properties.h"
 #include "hw/core/qdev-prop-internal.h"
 
 /**
