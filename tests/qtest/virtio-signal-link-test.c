@@ -336,6 +336,8 @@ static void test_bad_frames(void *obj, void *data, QGuestAllocator *alloc)
           VIRTIO_SIGNAL_LINK_STATUS, 24, { 255, 255, 255, 255 } },
         { "a TARGETS of 7 bytes", true, VIRTIO_SIGNAL_LINK_TARGETS, 7 },
         { "0 targets in state 0", true, VIRTIO_SIGNAL_LINK_TARGETS, 8 },
+        { "a TARGETS with a reserved field set", true,
+          VIRTIO_SIGNAL_LINK_TARGETS, 8, { 1, 0, 2, 0, 0, 0, 0, 1 } },
         { "65535 targets in state 2", true, VIRTIO_SIGNAL_LINK_TARGETS, 8,
           { 255, 255, 2 } },
         { "a PING of 9 bytes", true, VIRTIO_SIGNAL_LINK_PING, 9 },
@@ -377,6 +379,8 @@ static void test_bad_hello(void *obj, void *data, QGuestAllocator *alloc)
           offsetof(struct virtio_signal_link_hello, node), 2 },
         { "the peer is node 1 and looks for 1, we are node 0 and look for 1",
           offsetof(struct virtio_signal_link_hello, peer_node), 1 },
+        { "a HELLO with a reserved field set",
+          offsetof(struct virtio_signal_link_hello, reserved), 1 },
         { "0 credits",
           offsetof(struct virtio_signal_link_hello, credits), 0 },
         { "1025 credits",
@@ -400,6 +404,41 @@ static void test_bad_hello(void *obj, void *data, QGuestAllocator *alloc)
         peer = sig_peer_query(&t);
         g_assert_cmpstr(qdict_get_str(peer, "error"), ==, cases[i].error);
         g_assert_cmpstr(qdict_get_str(peer, "state"), ==, "down");
+        qobject_unref(peer);
+        sig_peer_forgiven(&t);
+    }
+    sig_end(&t);
+}
+
+/* What a peer says that it did can only be what it was asked to do. */
+static void test_bad_status(void *obj, void *data, QGuestAllocator *alloc)
+{
+    static const struct {
+        uint16_t status;
+        uint32_t delivered;
+    } cases[] = {
+        { STATUS(OK), 2 }, { STATUS(OK), UINT32_MAX }, { 99, 0 },
+    };
+    SigTest t;
+
+    sig_start(&t, obj, alloc, 0);
+    for (unsigned i = 0; i < ARRAY_SIZE(cases); i++) {
+        SigPeer p = sig_peer_start(VIRTIO_SIGNAL_PEER_READY);
+        QVirtQueue *vq = t.vq[VIRTIO_SIGNAL_SENDQ0];
+        uint32_t token;
+        uint64_t in;
+        QDict *peer;
+        SigFrame f;
+
+        token = send_start(&t, CLASS(IRQ), &in);
+        sig_peer_expect(&p, VIRTIO_SIGNAL_LINK_SIGNAL, &f);
+        answer(&p, f.body, cases[i].status, cases[i].delivered);
+        sig_peer_expect_end(&p);
+        sig_wait(&t, vq, token);
+        g_assert_cmpuint(qtest_readw(t.qts, in), ==, STATUS(AGAIN));
+        peer = sig_peer_query(&t);
+        g_assert_cmpstr(qdict_get_str(peer, "error"), ==,
+                        "a STATUS that makes no sense");
         qobject_unref(peer);
         sig_peer_forgiven(&t);
     }
@@ -462,12 +501,14 @@ static void test_flapping(void *obj, void *data, QGuestAllocator *alloc)
     }
     sig_peer_send(&p, VIRTIO_SIGNAL_LINK_PING, &token, sizeof(token));
     sig_peer_expect(&p, VIRTIO_SIGNAL_LINK_PONG, &f);
+    qtest_clock_step(t.qts, 100 * 1000000);
     sig_give(&t, 0, 1);
     ev = sig_event(&t, 0);
     g_assert_cmpuint(ev.class_id, ==, CLASS(PEER));
     g_assert_cmpuint(ev.signal, ==, VIRTIO_SIGNAL_PEER_UP);
     g_assert_cmpuint(ev.payload[0], ==, 500);
-    g_assert_cmpuint(ev.count, ==, 502);
+    /* So many are told at once, and the last one when it is time. */
+    g_assert_cmpuint(ev.count, ==, 32 + 1);
     g_assert_cmpuint(ev.seq, ==, 0);
 
     /* A backlog full of other things: the event is lost, and that is told. */
@@ -476,6 +517,7 @@ static void test_flapping(void *obj, void *data, QGuestAllocator *alloc)
     }
     sig_peer_close(&p);
     sig_peer_expect_state(&t, "down");
+    qtest_clock_step(t.qts, 100 * 1000000);
     sig_give(&t, 0, 5);
     for (unsigned i = 1; i < 5; i++) {
         g_assert_cmpuint(sig_event(&t, 0).seq, ==, i);
@@ -545,6 +587,7 @@ static void register_virtio_signal_link_tests(void)
     add_test("link/slow-reader", NULL, test_slow_reader);
     add_test("link/bad-frames", NULL, test_bad_frames);
     add_test("link/bad-hello", NULL, test_bad_hello);
+    add_test("link/bad-status", NULL, test_bad_status);
     add_test("link/trickle", NULL, test_trickle);
     add_test("link/flapping", "backlog=4", test_flapping);
     qos_add_test("link/rate", "virtio-signal", test_rate, &limited);

@@ -5,8 +5,8 @@
  */
 
 #include "qemu/osdep.h"
+#include "crypto/random.h"
 #include "qapi/error.h"
-#include "qemu/guest-random.h"
 #include "qemu/module.h"
 #include "qom/object_interfaces.h"
 #include "bus.h"
@@ -17,6 +17,8 @@ struct SignalBus {
 
     QTAILQ_HEAD(, SignalPort) ports;    /* by rising node number */
     unsigned count;
+    uint64_t members;   /* how often a port came or went */
+    uint64_t news;      /* the number of signal_bus_changed() */
 };
 
 static bool port_seen_by(const SignalPort *port, uint16_t node)
@@ -64,6 +66,7 @@ bool signal_bus_add(SignalBus *bus, SignalPort *port, Error **errp)
         QTAILQ_INSERT_TAIL(&bus->ports, port, next);
     }
     bus->count++;
+    bus->members++;
     port->bus = bus;
     if (port->state != VIRTIO_SIGNAL_PEER_DOWN) {
         signal_bus_changed(port);
@@ -81,45 +84,72 @@ void signal_bus_remove(SignalPort *port)
         port->num_targets = 0;
         signal_bus_changed(port);
     }
-    QTAILQ_REMOVE(&port->bus->ports, port, next);
-    port->bus->count--;
-    port->bus = NULL;
+    /* What heard of it may have taken it off. */
+    if (port->bus) {
+        QTAILQ_REMOVE(&port->bus->ports, port, next);
+        port->bus->count--;
+        port->bus->members++;
+        port->bus = NULL;
+    }
+}
+
+/* A link tells its peer of its own device only. */
+static bool port_hears_of(const SignalPort *other, const SignalPort *port)
+{
+    return other->link ? other->seen_by == port->node && !port->link
+                       : port_seen_by(port, other->node);
 }
 
 void signal_bus_changed(SignalPort *port)
 {
+    SignalBus *bus = port->bus;
     SignalPort *other;
+    uint64_t news, members;
 
-    if (!port->bus) {
+    if (!bus) {
         return;
     }
     trace_virtio_signal_node(port->node, port->state, port->num_targets);
-    QTAILQ_FOREACH(other, &port->bus->ports, next) {
-        /* A link tells its peer of its own device only. */
-        if (other->link ? other->seen_by == port->node && !port->link
-                        : port_seen_by(port, other->node)) {
+    news = ++bus->news;
+    other = QTAILQ_FIRST(&bus->ports);
+    while (other && port->bus) {
+        members = bus->members;
+        if (other->told < news && port_hears_of(other, port)) {
+            other->told = news;
             other->ops->changed(other, port);
         }
+        /* From the start if @other may be gone; who has heard is passed by. */
+        other = members == bus->members ? QTAILQ_NEXT(other, next)
+                                        : QTAILQ_FIRST(&bus->ports);
     }
 }
 
 SignalPort *signal_bus_find(SignalBus *bus, uint16_t from, uint16_t node)
 {
-    SignalPort *port = NULL;
+    SignalPort *port;
 
-    while ((port = signal_bus_next(bus, from, port))) {
-        if (port->node == node) {
+    QTAILQ_FOREACH(port, &bus->ports, next) {
+        if (port->node == node && port_seen_by(port, from)) {
             return port;
         }
     }
     return NULL;
 }
 
-SignalPort *signal_bus_next(SignalBus *bus, uint16_t from, SignalPort *port)
+SignalPort *signal_bus_next(SignalBus *bus, uint16_t from, SignalWalk *walk)
 {
-    do {
-        port = port ? QTAILQ_NEXT(port, next) : QTAILQ_FIRST(&bus->ports);
-    } while (port && !port_seen_by(port, from));
+    bool begun = walk->port, same = begun && walk->members == bus->members;
+    SignalPort *port = same ? QTAILQ_NEXT(walk->port, next)
+                            : QTAILQ_FIRST(&bus->ports);
+
+    /* A node sees at most one port of each number. */
+    while (port && ((begun && port->node <= walk->node) ||
+                    !port_seen_by(port, from))) {
+        port = QTAILQ_NEXT(port, next);
+    }
+    if (port) {
+        *walk = (SignalWalk) { port, bus->members, port->node };
+    }
     return port;
 }
 
@@ -138,8 +168,9 @@ uint64_t signal_bus_nonce(void)
 {
     static uint64_t nonce;
 
+    /* Not what -seed makes the same in every QEMU */
     while (!nonce) {
-        qemu_guest_getrandom_nofail(&nonce, sizeof(nonce));
+        qcrypto_random_bytes(&nonce, sizeof(nonce), &error_fatal);
     }
     return nonce;
 }

@@ -58,6 +58,7 @@ struct SignalPort {
     uint16_t num_targets;   /* 0 while not known */
     uint32_t accepts;       /* classes it takes, bit by bit */
     uint64_t nonce;         /* of the QEMU the node is in */
+    uint64_t told;          /* the news that it has heard; bus.c */
     /* for the monitor; of links */
     uint32_t outstanding;
     uint64_t bad_frames, denied;
@@ -78,19 +79,31 @@ bool signal_bus_add(SignalBus *bus, SignalPort *port, Error **errp);
 /** signal_bus_remove - take a port off; others see it go down */
 void signal_bus_remove(SignalPort *port);
 
-/** signal_bus_changed - tell those who see @port that its fields changed */
+/**
+ * signal_bus_changed - tell those who see @port that its fields changed
+ *
+ * That can interrupt a driver, whose interrupt can take @port or any other one
+ * off the bus.
+ */
 void signal_bus_changed(SignalPort *port);
 
 /** signal_bus_find - the port of @node as @from sees it, or NULL */
 SignalPort *signal_bus_find(SignalBus *bus, uint16_t from, uint16_t node);
 
+/** SignalWalk: how far signal_bus_next() has come; start with { } */
+typedef struct SignalWalk {
+    SignalPort *port;       /* the last one */
+    uint64_t members;       /* of the bus then */
+    uint16_t node;          /* its number, as it may be gone */
+} SignalWalk;
+
 /**
  * signal_bus_next - ports that @from sees, without its own
- * @port: the one before, or NULL to begin
+ * @walk: where the walk is; ports may come and go between two calls
  *
  * Returns: the next one in the order of node numbers, or NULL.
  */
-SignalPort *signal_bus_next(SignalBus *bus, uint16_t from, SignalPort *port);
+SignalPort *signal_bus_next(SignalBus *bus, uint16_t from, SignalWalk *walk);
 
 /** signal_bus_cancel - make all ports forget @call */
 void signal_bus_cancel(SignalBus *bus, SignalCall *call);

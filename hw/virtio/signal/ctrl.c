@@ -17,12 +17,13 @@ static size_t ctrl_peers(VirtIOSignal *s, VirtQueueElement *elem,
 {
     size_t room = iov_size(elem->in_sg, elem->in_num);
     size_t at = sizeof(*rep);
-    SignalPort *port = NULL;
+    SignalWalk walk = { };
+    SignalPort *port;
     uint32_t more = 0;
     uint16_t count = 0;
 
     while (s->conf.bus &&
-           (port = signal_bus_next(s->conf.bus, s->conf.node, port))) {
+           (port = signal_bus_next(s->conf.bus, s->conf.node, &walk))) {
         struct virtio_signal_peer peer = {
             .node = cpu_to_le16(port->node),
             .state = cpu_to_le16(port->state),
@@ -130,7 +131,8 @@ void signal_ctrl_serve(VirtIOSignal *s)
         !(vdev->status & VIRTIO_CONFIG_S_DRIVER_OK)) {
         return;
     }
-    while (max-- > 0) {
+    /* An interrupt may unplug the device. */
+    while (max-- > 0 && DEVICE(s)->realized) {
         VirtQueueElement *elem = virtqueue_pop(s->ctrlq, sizeof(*elem));
         bool ram;
 
@@ -151,5 +153,7 @@ void signal_ctrl_serve(VirtIOSignal *s)
             return;
         }
     }
-    qemu_bh_schedule(s->bh);
+    if (DEVICE(s)->realized) {
+        qemu_bh_schedule(s->bh);
+    }
 }

@@ -13,6 +13,9 @@
 #include "nmi.h"
 #include "trace.h"
 
+/* What an event for a target costs, in looks at an event that waits */
+#define POST_WORK 8
+
 static unsigned target_number(const SignalTarget *t)
 {
     return t - t->dev->targets;
@@ -40,7 +43,7 @@ void signal_target_cleanup(SignalTarget *t)
 void signal_target_reset(SignalTarget *t)
 {
     t->seq = t->lost = t->poll_ns = 0;
-    t->first = t->count = 0;
+    t->first = t->count = t->ahead = 0;
     t->accept = SIGNAL_CLASSES_EVENT | SIGNAL_CLASSES_DEVICE;
 }
 
@@ -48,13 +51,15 @@ bool signal_target_started(const SignalTarget *t)
 {
     VirtIODevice *vdev = VIRTIO_DEVICE(t->dev);
 
-    return (vdev->status & VIRTIO_CONFIG_S_DRIVER_OK) && !vdev->broken &&
+    /* An interrupt may just have unplugged the device. */
+    return DEVICE(t->dev)->realized && !vdev->broken &&
+           (vdev->status & VIRTIO_CONFIG_S_DRIVER_OK) &&
            virtio_queue_ready(t->vq);
 }
 
 bool signal_target_loaded(const SignalTarget *t)
 {
-    if (t->first >= t->depth || t->count > t->depth) {
+    if (t->first >= t->depth || t->count > t->depth || t->ahead > t->count) {
         return false;
     }
     for (unsigned i = 0; i < t->count; i++) {
@@ -67,10 +72,10 @@ bool signal_target_loaded(const SignalTarget *t)
     return true;
 }
 
-/* The event to write next; OVERFLOW comes when all before it was written. */
+/* The event to write next */
 static bool target_peek(SignalTarget *t, SignalEvent *ev)
 {
-    if (t->count) {
+    if (t->count && (t->ahead || !t->lost)) {
         *ev = *target_entry(t, 0);
         return true;
     }
@@ -85,9 +90,10 @@ static bool target_peek(SignalTarget *t, SignalEvent *ev)
 
 static void target_pop(SignalTarget *t)
 {
-    if (t->count) {
+    if (t->count && (t->ahead || !t->lost)) {
         t->first = (t->first + 1) % t->depth;
         t->count--;
+        t->ahead -= t->ahead > 0;
     } else {
         t->lost = 0;
     }
@@ -137,7 +143,7 @@ static void target_notify(SignalTarget *t)
         return;
     }
     virtio_notify(VIRTIO_DEVICE(s), t->vq);
-    if (virtio_queue_interrupts(t->vq, &after)) {
+    if (DEVICE(s)->realized && virtio_queue_interrupts(t->vq, &after)) {
         s->poll_notified += after.sent - before.sent;
         s->poll_avoided += after.suppressed - before.suppressed;
     }
@@ -187,7 +193,7 @@ void signal_target_flush(SignalTarget *t)
     }
 }
 
-static bool events_merge(const SignalEvent *a, const SignalEvent *b)
+static bool events_alike(const SignalEvent *a, const SignalEvent *b)
 {
     if (a->class_id != b->class_id || a->src_node != b->src_node) {
         return false;
@@ -199,15 +205,20 @@ static bool events_merge(const SignalEvent *a, const SignalEvent *b)
 
 /* Returns OK with *merged set, or BUSY. */
 static uint16_t target_queue(SignalTarget *t, const SignalEvent *ev,
-                             bool coalesce, bool *merged)
+                             bool *merged)
 {
     *merged = false;
-    for (unsigned i = 0; coalesce && i < t->count; i++) {
+    /* Into the newest only: those behind it must not come too late. */
+    for (unsigned i = t->count; ev->coalesce && i-- > 0;) {
         SignalEvent *old = target_entry(t, i);
 
-        if (events_merge(old, ev)) {
+        t->dev->work++;
+        if (events_alike(old, ev)) {
             uint32_t count = old->count;
 
+            if (!old->coalesce) {
+                break;
+            }
             *old = *ev;
             old->count = count == UINT32_MAX ? count : count + 1;
             *merged = true;
@@ -222,13 +233,14 @@ static uint16_t target_queue(SignalTarget *t, const SignalEvent *ev,
     return VIRTIO_SIGNAL_S_OK;
 }
 
-static void target_post(SignalTarget *t, const SignalEvent *ev, bool coalesce,
+static void target_post(SignalTarget *t, const SignalEvent *ev,
                         SignalResult *res)
 {
     VirtIOSignalCount *count = &t->dev->count[ev->class_id];
     uint16_t status;
     bool merged = false;
 
+    t->dev->work += POST_WORK;
     if (!signal_target_started(t)) {
         status = VIRTIO_SIGNAL_S_NO_TARGET;
     } else if (!(t->accept & (1u << ev->class_id))) {
@@ -237,7 +249,7 @@ static void target_post(SignalTarget *t, const SignalEvent *ev, bool coalesce,
         status = signal_nmi_send(target_number(t)) ?
                  VIRTIO_SIGNAL_S_OK : VIRTIO_SIGNAL_S_NO_TARGET;
     } else {
-        status = target_queue(t, ev, coalesce, &merged);
+        status = target_queue(t, ev, &merged);
     }
     trace_virtio_signal_post(t->dev->name, target_number(t), ev->class_id,
                              ev->signal, ev->src_node, status, merged);
@@ -270,8 +282,7 @@ static SignalTarget *first_started(VirtIOSignal *s, uint32_t accept)
 }
 
 static void deliver_unicast(VirtIOSignal *s, const SignalMsg *msg,
-                            const SignalEvent *ev, bool coalesce,
-                            SignalResult *res)
+                            const SignalEvent *ev, SignalResult *res)
 {
     SignalTarget *t = NULL;
 
@@ -281,7 +292,7 @@ static void deliver_unicast(VirtIOSignal *s, const SignalMsg *msg,
         t = &s->targets[msg->target];
     }
     if (t) {
-        target_post(t, ev, coalesce, res);
+        target_post(t, ev, res);
     } else {
         signal_result_refuse(res, VIRTIO_SIGNAL_S_NO_TARGET, 1);
         s->count[ev->class_id].dropped++;
@@ -289,8 +300,7 @@ static void deliver_unicast(VirtIOSignal *s, const SignalMsg *msg,
 }
 
 static void deliver_mask(VirtIOSignal *s, const SignalMsg *msg,
-                         const SignalEvent *ev, bool coalesce,
-                         SignalResult *res)
+                         const SignalEvent *ev, SignalResult *res)
 {
     for (unsigned w = 0; w < msg->mask_words; w++) {
         uint64_t bits = msg->mask[w];
@@ -299,7 +309,7 @@ static void deliver_mask(VirtIOSignal *s, const SignalMsg *msg,
             unsigned target = msg->target + 64 * w + ctz64(bits);
 
             if (target < s->conf.targets) {
-                target_post(&s->targets[target], ev, coalesce, res);
+                target_post(&s->targets[target], ev, res);
             } else {
                 signal_result_refuse(res, VIRTIO_SIGNAL_S_NO_TARGET, 1);
                 s->count[ev->class_id].dropped++;
@@ -311,13 +321,13 @@ static void deliver_mask(VirtIOSignal *s, const SignalMsg *msg,
 void signal_deliver(VirtIOSignal *s, uint16_t src_node, const SignalMsg *msg,
                     SignalResult *res)
 {
-    bool coalesce = msg->class_id == VIRTIO_SIGNAL_CLASS_IRQ ||
-                    (msg->flags & VIRTIO_SIGNAL_FLAG_COALESCE);
     SignalEvent ev = {
         .class_id = msg->class_id,
         .signal = msg->signal,
         .src_node = src_node,
         .src_target = msg->src_target,
+        .coalesce = msg->class_id == VIRTIO_SIGNAL_CLASS_IRQ ||
+                    (msg->flags & VIRTIO_SIGNAL_FLAG_COALESCE),
         .count = 1,
         .payload = { msg->payload[0], msg->payload[1] },
     };
@@ -325,10 +335,10 @@ void signal_deliver(VirtIOSignal *s, uint16_t src_node, const SignalMsg *msg,
 
     switch (msg->mode) {
     case VIRTIO_SIGNAL_MODE_UNICAST:
-        deliver_unicast(s, msg, &ev, coalesce, res);
+        deliver_unicast(s, msg, &ev, res);
         break;
     case VIRTIO_SIGNAL_MODE_MASK:
-        deliver_mask(s, msg, &ev, coalesce, res);
+        deliver_mask(s, msg, &ev, res);
         break;
     default:
         for (unsigned i = 0; i < s->conf.targets; i++) {
@@ -336,7 +346,7 @@ void signal_deliver(VirtIOSignal *s, uint16_t src_node, const SignalMsg *msg,
                         src_node == s->conf.node && i == msg->src_target;
 
             if (!self && signal_target_started(&s->targets[i])) {
-                target_post(&s->targets[i], &ev, coalesce, res);
+                target_post(&s->targets[i], &ev, res);
             }
         }
         if (!res->delivered && !res->coalesced && res->refused == before) {
@@ -354,6 +364,7 @@ void signal_deliver_peer(VirtIOSignal *s, const SignalPort *peer)
         .signal = peer->state,
         .src_node = peer->node,
         .src_target = VIRTIO_SIGNAL_TARGET_NODE,
+        .coalesce = true,
         .count = 1,
         .payload = { peer->num_targets, peer->nonce },
     };
@@ -362,8 +373,9 @@ void signal_deliver_peer(VirtIOSignal *s, const SignalPort *peer)
     if (!t) {
         return;     /* A driver that starts asks for the peers. */
     }
-    target_post(t, &ev, true, &res);
+    target_post(t, &ev, &res);
     if (res.reason == VIRTIO_SIGNAL_S_BUSY) {
+        t->ahead = t->lost ? t->ahead : t->count;
         t->lost += t->lost < UINT32_MAX;
         s->lost++;
     }

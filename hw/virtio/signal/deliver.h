@@ -22,6 +22,7 @@ typedef struct SignalEvent {
     uint16_t signal;
     uint16_t src_node;
     uint16_t src_target;
+    bool coalesce;          /* another one may be merged into it */
     uint32_t count;
     uint64_t payload[2];
 } SignalEvent;
@@ -32,6 +33,7 @@ struct SignalTarget {
     VirtQueue *vq;
     uint32_t seq;           /* of the next event that is written */
     uint32_t lost;          /* PEER events to tell of by OVERFLOW */
+    uint16_t ahead;         /* events that come before the OVERFLOW */
     uint32_t accept;        /* classes the driver takes, bit by bit */
     uint32_t poll_ns;       /* how long its CPU polls; 0: it does not */
     uint16_t first, count;  /* the part of the ring @backlog in use */

@@ -13,12 +13,14 @@
 #include "qemu/osdep.h"
 #include "qemu/bswap.h"
 #include "qemu/timer.h"
+#include "qapi/qapi-events-virtio-signal.h"
 #include "bucket.h"
 #include "link.h"
 #include "trace.h"
 
 #define HELLO_MS 10000
-#define HOLD_MS_MIN 100
+#define TELL_MS 100
+#define HOLD_NS_MIN INT64_C(100000000)
 #define HOLD_DOUBLINGS_MAX 5    /* at most a third of the peer's HELLO_MS */
 
 static int64_t link_now(void)
@@ -28,7 +30,8 @@ static int64_t link_now(void)
 
 static void link_arm(SignalLink *l, unsigned ms)
 {
-    timer_mod_ns(l->timer, link_now() + ms * (int64_t)SCALE_MS);
+    l->tick_at = link_now() + ms * (int64_t)SCALE_MS;
+    timer_mod_ns(l->timer, l->tick_at);
 }
 
 static unsigned link_interval(const SignalLink *l)
@@ -68,7 +71,7 @@ void signal_link_alive_failed(SignalLink *l)
     unsigned doublings = MIN(l->failures, HOLD_DOUBLINGS_MAX);
 
     l->failures++;
-    l->hold_until = link_now() + ((HOLD_MS_MIN * SCALE_MS) << doublings);
+    l->hold_until = link_now() + (HOLD_NS_MIN << doublings);
 }
 
 /* All credits taken is a question, too: the peer owes answers. */
@@ -77,6 +80,9 @@ static void link_ask(SignalLink *l)
     uint64_t body;
 
     l->asked = true;
+    if (l->ping_slot >= 0) {
+        return;     /* It still owes the answer to that one. */
+    }
     l->ping_slot = signal_link_slot(l);
     if (l->ping_slot >= 0) {
         l->slots[l->ping_slot].used = true;
@@ -96,7 +102,12 @@ static void link_give_up(SignalLink *l, const char *what, unsigned ms)
 
 static void link_tick_up(SignalLink *l)
 {
-    if (l->heard) {
+    int64_t late = link_now() - l->tick_at;
+
+    if (late > link_interval(l) * (int64_t)SCALE_MS / 2) {
+        /* It was this QEMU that stood; what came may not have been read. */
+        l->asked = false;
+    } else if (l->heard) {
         l->heard = l->asked = false;
         l->failures = 0;
     } else if (l->asked) {
@@ -121,6 +132,24 @@ void signal_link_alive_tick(void *opaque)
     } else if (l->state == SIGNAL_LINK_UP) {
         link_tick_up(l);
     }
+}
+
+void signal_link_tell(SignalLink *l)
+{
+    if (signal_bucket_take(&l->changes)) {
+        timer_del(l->tell_timer);
+        signal_bus_changed(&l->port);
+        qapi_event_send_virtio_signal_peer(
+            l->id, l->peer_node, (VirtioSignalPeerState)l->port.state,
+            l->port.error);
+    } else if (!timer_pending(l->tell_timer)) {
+        timer_mod_ns(l->tell_timer, link_now() + TELL_MS * SCALE_MS);
+    }
+}
+
+void signal_link_tell_tick(void *opaque)
+{
+    signal_link_tell(opaque);
 }
 
 void signal_link_pong(SignalLink *l, const uint8_t *body, size_t len)

@@ -62,6 +62,7 @@ void signal_link_read(void *opaque, const uint8_t *buf, int size)
 {
     SignalLink *l = opaque;
 
+    l->heard = true;
     while (size > 0 && signal_link_can_read(l) > 0) {
         size_t n = MIN(size, signal_link_can_read(l));
 
@@ -78,7 +79,6 @@ void signal_link_read(void *opaque, const uint8_t *buf, int size)
 
             l->in_len = 0;
             l->in_seq++;
-            l->heard = true;
             trace_virtio_signal_link_frame(l->id, "received", type, len);
             signal_link_frame(l, type, l->in + HEADER_SIZE, len);
         }

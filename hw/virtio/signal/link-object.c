@@ -52,7 +52,7 @@ static void link_warn_plain(const SignalLink *l, Chardev *chr)
     SocketChardev *socket = obj ? SOCKET_CHARDEV(obj) : NULL;
 
     if (socket && socket->addr->type == SOCKET_ADDRESS_TYPE_INET &&
-        !socket->tls_creds) {
+        (!socket->tls_creds || (socket->is_listen && !socket->tls_authz))) {
         warn_report("signal-link '%s': whoever reaches the TCP port of chardev "
                     "'%s' is taken for node %u; give the chardev tls-creds and "
                     "tls-authz", l->id, l->chardev_id, l->peer_node);
@@ -114,6 +114,7 @@ static void link_complete(UserCreatable *uc, Error **errp)
     l->ping_slot = -1;
     l->close_bh = qemu_bh_new(link_close_bh, l);
     l->timer = timer_new_ns(signal_clock(), signal_link_alive_tick, l);
+    l->tell_timer = timer_new_ns(signal_clock(), signal_link_tell_tick, l);
     l->vmstate = qemu_add_vm_change_state_handler(link_vm_change, l);
     qemu_chr_fe_set_handlers(&l->chr, signal_link_can_read, signal_link_read,
                              link_event, NULL, l, NULL, true);
@@ -134,8 +135,12 @@ static void link_finalize(Object *obj)
         qemu_chr_fe_disconnect(&l->chr);
         qemu_chr_fe_deinit(&l->chr, false);
         signal_link_closed(l);
+        if (timer_pending(l->tell_timer)) {
+            signal_bus_changed(&l->port);
+        }
         signal_bus_remove(&l->port);
         object_unref(OBJECT(bus));
+        timer_free(l->tell_timer);
         qemu_bh_delete(l->close_bh);
         timer_free(l->timer);
         qemu_del_vm_change_state_handler(l->vmstate);
@@ -156,6 +161,8 @@ static void link_init(Object *obj)
     l->ping_ms = SIGNAL_PING_MS_DEFAULT;
     l->bucket.burst = SIGNAL_BURST_DEFAULT;
     l->refusals = (SignalBucket) { .rate = 1, .burst = 8 };
+    l->actions = (SignalBucket) { .rate = 1, .burst = 8 };
+    l->changes = (SignalBucket) { .rate = 10, .burst = 32 };
 }
 
 static bool link_settable(SignalLink *l, Error **errp)
@@ -232,8 +239,14 @@ static void link_set_accept(Object *obj, Visitor *v, const char *name,
     uint32_t bit = 1u << (uintptr_t)opaque;
     bool value;
 
-    if (link_settable(l, errp) && visit_type_bool(v, name, &value, errp)) {
-        l->accept = value ? l->accept | bit : l->accept & ~bit;
+    if (!visit_type_bool(v, name, &value, errp)) {
+        return;
+    }
+    /* The peer heard what it may do in HELLO; taking it back needs no word. */
+    if (!value) {
+        l->accept &= ~bit;
+    } else if (!(l->accept & bit) && link_settable(l, errp)) {
+        l->accept |= bit;
     }
 }
 

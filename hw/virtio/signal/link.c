@@ -6,6 +6,7 @@
 
 #include "qemu/osdep.h"
 #include "qemu/bswap.h"
+#include "qemu/host-utils.h"
 #include "qapi/qapi-events-virtio-signal.h"
 #include "action.h"
 #include "link.h"
@@ -22,17 +23,10 @@ static SignalPort *link_device(SignalLink *l)
     return port && !port->link ? port : NULL;
 }
 
-static void link_news(SignalLink *l)
-{
-    qapi_event_send_virtio_signal_peer(l->id, l->peer_node,
-                                       (VirtioSignalPeerState)l->port.state,
-                                       l->port.error);
-}
-
-/* Refusals come as fast as the peer likes: not all are told. */
+/* They come as fast as the peer likes: not all are told. */
 static void link_action_news(SignalLink *l, uint16_t class_id, uint16_t status)
 {
-    if (!status || signal_bucket_take(&l->refusals)) {
+    if (signal_bucket_take(status ? &l->refusals : &l->actions)) {
         qapi_event_send_virtio_signal_action(l->id, l->peer_node,
                                              signal_class_name(class_id),
                                              signal_status_name(status));
@@ -97,8 +91,8 @@ void signal_link_closed(SignalLink *l)
     if (was_up) {
         l->port.state = VIRTIO_SIGNAL_PEER_DOWN;
         l->port.num_targets = 0;
-        signal_bus_changed(&l->port);
-        link_news(l);
+        l->port.accepts = 0;
+        signal_link_tell(l);
     }
 }
 
@@ -111,14 +105,9 @@ static bool link_set_peer(SignalLink *l, uint16_t num_targets, uint16_t state)
         return false;
     }
     if (l->port.num_targets != num_targets || l->port.state != state) {
-        bool news = l->port.state != state;
-
         l->port.num_targets = num_targets;
         l->port.state = state;
-        signal_bus_changed(&l->port);
-        if (news) {
-            link_news(l);
-        }
+        signal_link_tell(l);
     }
     return true;
 }
@@ -149,6 +138,10 @@ static void link_hello(SignalLink *l, const uint8_t *body, size_t len)
         signal_link_fail(l, "the peer is node %u and looks for %u, we are "
                          "node %u and look for %u", node, peer_node,
                          l->local_node, l->peer_node);
+        return;
+    }
+    if (hello.reserved) {
+        signal_link_fail(l, "a HELLO with a reserved field set");
         return;
     }
     if (!credits || credits > VIRTIO_SIGNAL_LINK_CREDITS_MAX) {
@@ -259,7 +252,8 @@ static void link_status(SignalLink *l, const uint8_t *body, size_t len)
         signal_link_fail(l, "a STATUS of request %u, which is not there", id);
         return;
     }
-    if (!signal_result_parse(&res, &reply)) {
+    if (!signal_result_parse(&res, &reply) ||
+        res.delivered + res.coalesced + res.refused > l->slots[id].targets) {
         signal_link_fail(l, "a STATUS that makes no sense");
         return;
     }
@@ -280,6 +274,10 @@ static void link_targets(SignalLink *l, const uint8_t *body, size_t len)
         return;
     }
     memcpy(&targets, body, sizeof(targets));
+    if (targets.reserved) {
+        signal_link_fail(l, "a TARGETS with a reserved field set");
+        return;
+    }
     link_set_peer(l, le16_to_cpu(targets.num_targets),
                   le16_to_cpu(targets.state));
 }
@@ -366,6 +364,23 @@ int signal_link_slot(SignalLink *l)
     return -1;
 }
 
+/* How many targets a peer can say that the request has reached */
+static uint32_t link_reach(const SignalMsg *msg)
+{
+    uint32_t count = 0;
+
+    if (msg->mode == VIRTIO_SIGNAL_MODE_UNICAST) {
+        return 1;
+    }
+    if (msg->mode != VIRTIO_SIGNAL_MODE_MASK) {
+        return LINK_TARGETS_MAX;
+    }
+    for (unsigned i = 0; i < msg->mask_words; i++) {
+        count += ctpop64(msg->mask[i]);
+    }
+    return count;
+}
+
 static bool link_submit(SignalPort *port, uint16_t src_node,
                         const SignalMsg *msg, SignalCall *call,
                         SignalResult *res)
@@ -396,7 +411,9 @@ static bool link_submit(SignalPort *port, uint16_t src_node,
         return true;
     }
 
-    l->slots[slot] = (SignalSlot) { .used = true, .call = call };
+    l->slots[slot] = (SignalSlot) {
+        .used = true, .call = call, .targets = link_reach(msg),
+    };
     port->outstanding++;
     there.dst_node = l->peer_node;
     if (msg->mode == VIRTIO_SIGNAL_MODE_ALL_BUT_SELF) {

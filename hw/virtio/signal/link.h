@@ -43,6 +43,7 @@ typedef enum SignalLinkState {
 typedef struct SignalSlot {
     bool used;
     SignalCall *call;       /* NULL when nobody waits for the answer any more */
+    uint32_t targets;       /* that the request can reach at most */
 } SignalSlot;
 
 struct SignalLink {
@@ -61,12 +62,15 @@ struct SignalLink {
     bool complete;
     SignalBucket bucket;    /* of what the peer sends */
     SignalBucket refusals;  /* that the monitor is told of */
+    SignalBucket actions;   /* likewise, of what was done */
+    SignalBucket changes;   /* of the peer that are told at once */
 
     SignalPort port;        /* the peer, on our bus */
     CharBackend chr;
     QEMUBH *close_bh;
     VMChangeStateEntry *vmstate;
     QEMUTimer *timer;       /* of link-alive.c */
+    QEMUTimer *tell_timer;  /* runs while a change is not told yet */
     int64_t hold_until;     /* ns: before that no connection is talked to */
     unsigned failures;      /* connections in a row that had to be closed */
     bool paused;            /* the VM stands because the peer killed it */
@@ -83,7 +87,8 @@ struct SignalLink {
     unsigned reply_first, reply_count;
     bool targets_news;      /* TARGETS is to be sent when @out is empty */
     unsigned peer_credits;
-    bool heard;             /* a frame came in this interval */
+    int64_t tick_at;        /* ns: when the timer is to fire */
+    bool heard;             /* anything came in this interval */
     bool asked;             /* and none did in the one before */
     int ping_slot;          /* of the PING that waits, or -1 */
     int64_t ping_sent;      /* ns */
@@ -165,6 +170,16 @@ void signal_link_alive_failed(SignalLink *l);
 
 /** signal_link_alive_tick - callback of the link's timer */
 void signal_link_alive_tick(void *opaque);
+
+/**
+ * signal_link_tell - tell the bus that the peer has changed, now or soon
+ *
+ * A peer may change as often as it likes; its news may not.
+ */
+void signal_link_tell(SignalLink *l);
+
+/** signal_link_tell_tick - callback of @tell_timer */
+void signal_link_tell_tick(void *opaque);
 
 /** signal_link_pong - the answer to a PING: @len bytes, not checked */
 void signal_link_pong(SignalLink *l, const uint8_t *body, size_t len);

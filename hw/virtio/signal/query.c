@@ -45,10 +45,11 @@ static VirtioSignalClassList *query_classes(VirtIOSignal *s)
 static VirtioSignalPeerList *query_peers(VirtIOSignal *s)
 {
     VirtioSignalPeerList *list = NULL, **tail = &list;
-    SignalPort *port = NULL;
+    SignalWalk walk = { };
+    SignalPort *port;
 
     while (s->conf.bus &&
-           (port = signal_bus_next(s->conf.bus, s->conf.node, port))) {
+           (port = signal_bus_next(s->conf.bus, s->conf.node, &walk))) {
         VirtioSignalPeer *peer = g_new0(VirtioSignalPeer, 1);
 
         *peer = (VirtioSignalPeer) {

@@ -11,8 +11,9 @@
 #include "send.h"
 #include "trace.h"
 
-/* After this many requests the rest of the event loop has its turn. */
-#define PASS_REQUESTS 256
+/* After so much work, see deliver.c, the rest of the event loop has its turn. */
+#define PASS_WORK 32768
+#define REQUEST_WORK 64
 
 static void call_reply(VirtIOSignal *s, VirtQueue *vq, VirtQueueElement *elem,
                        uint16_t class_id, const SignalResult *res)
@@ -54,13 +55,13 @@ static void call_end(SignalCall *call)
 void signal_call_done(SignalCall *call, const SignalResult *part)
 {
     VirtIODevice *vdev = VIRTIO_DEVICE(call->dev);
-    bool guard = virtio_guard_engage(vdev);
+    VirtIOGuard guard = virtio_guard_engage(vdev);
 
     signal_result_add(&call->result, part);
     if (--call->waiting == 0) {
         call_end(call);
     }
-    virtio_guard_restore(vdev, guard);
+    virtio_guard_restore(guard);
 }
 
 /* Nothing that peers say about @call matters any more. */
@@ -141,6 +142,15 @@ static uint16_t send_check(VirtIOSignal *s, const SignalMsg *msg)
                                           : VIRTIO_SIGNAL_S_BUSY;
 }
 
+/* An interrupt may stop the VM, reset the device or unplug it. */
+static bool send_can(const VirtIOSignal *s)
+{
+    const VirtIODevice *vdev = &s->parent_obj;
+
+    return vdev->parent_obj.realized && vdev->vm_running && !vdev->broken &&
+           (vdev->status & VIRTIO_CONFIG_S_DRIVER_OK);
+}
+
 static void send_to_port(SignalPort *port, const SignalMsg *msg,
                          SignalCall *call)
 {
@@ -148,7 +158,7 @@ static void send_to_port(SignalPort *port, const SignalMsg *msg,
     SignalResult part = { };
 
     /* The VM was stopped or the device reset by what was done for a port. */
-    if (!call->elem || !VIRTIO_DEVICE(s)->vm_running) {
+    if (!call->elem || !send_can(s)) {
         signal_result_refuse(&call->result, VIRTIO_SIGNAL_S_AGAIN, 1);
         return;
     }
@@ -167,6 +177,7 @@ static void send_route(SignalCall *call, const SignalMsg *msg)
         virtio_vdev_has_feature(VIRTIO_DEVICE(s), VIRTIO_SIGNAL_F_REMOTE);
     bool all = msg->dst_node == VIRTIO_SIGNAL_NODE_ALL;
     SignalPort *port = NULL;
+    SignalWalk walk = { };
     SignalResult part = { };
 
     if (all || msg->dst_node == s->conf.node) {
@@ -178,7 +189,7 @@ static void send_route(SignalCall *call, const SignalMsg *msg)
         signal_result_add(&call->result, &part);
     }
     if (all && remote) {
-        while ((port = signal_bus_next(s->conf.bus, s->conf.node, port))) {
+        while ((port = signal_bus_next(s->conf.bus, s->conf.node, &walk))) {
             send_to_port(port, msg, call);
         }
     } else if (!all && msg->dst_node != s->conf.node) {
@@ -228,18 +239,22 @@ static void send_request(VirtIOSignal *s, VirtQueue *vq,
     signal_call_done(call, &(SignalResult) { });
 }
 
-/* Returns the number of requests taken, at most @max. */
-static unsigned send_queue(VirtIOSignal *s, VirtQueue *vq, unsigned max)
+/* Returns false if requests may be left. */
+static bool send_queue(VirtIOSignal *s, VirtQueue *vq)
 {
     VirtIODevice *vdev = VIRTIO_DEVICE(s);
-    unsigned n;
 
-    for (n = 0; n < max && vdev->vm_running; n++) {
-        VirtQueueElement *elem = virtqueue_pop(vq, sizeof(*elem));
+    while (send_can(s)) {
+        VirtQueueElement *elem;
 
+        if (s->work >= PASS_WORK) {
+            return false;
+        }
+        elem = virtqueue_pop(vq, sizeof(*elem));
         if (!elem) {
             break;
         }
+        s->work += REQUEST_WORK;
         if (!virtqueue_element_is_ram(elem)) {
             virtio_error(vdev, "%s: a request has a writable buffer outside "
                          "of RAM", s->name);
@@ -258,26 +273,29 @@ static unsigned send_queue(VirtIOSignal *s, VirtQueue *vq, unsigned max)
         }
         send_request(s, vq, elem);
     }
-    return n;
+    return true;
 }
 
 void signal_send_serve(VirtIOSignal *s)
 {
-    VirtIODevice *vdev = VIRTIO_DEVICE(s);
-    bool more = false;
+    unsigned queues = virtio_vdev_has_feature(VIRTIO_DEVICE(s),
+                                              VIRTIO_SIGNAL_F_MQ_SEND) ?
+                      s->conf.sendqs : 1;
+    bool done = true;
 
-    if (s->busy || !vdev->vm_running || vdev->broken ||
-        !(vdev->status & VIRTIO_CONFIG_S_DRIVER_OK)) {
+    if (s->busy) {
         return;
     }
     s->busy = true;
-    for (unsigned i = 0; i < s->conf.sendqs && !vdev->broken; i++) {
-        if (send_queue(s, s->sendqs[i], PASS_REQUESTS) == PASS_REQUESTS) {
-            more = true;
-        }
+    s->work = 0;
+    for (unsigned i = 0; i < queues && done; i++) {
+        s->next_sendq = s->next_sendq < queues ? s->next_sendq : 0;
+        done = send_queue(s, s->sendqs[s->next_sendq]);
+        /* One that took the whole pass is the last one of the next. */
+        s->next_sendq++;
     }
     s->busy = false;
-    if (more) {
+    if (!done && send_can(s)) {
         qemu_bh_schedule(s->bh);
     }
 }

@@ -39,8 +39,9 @@
 
 static void signal_node_update(VirtIOSignal *s, uint8_t status)
 {
-    uint16_t state = (status & VIRTIO_CONFIG_S_DRIVER_OK) ?
-                     VIRTIO_SIGNAL_PEER_READY : VIRTIO_SIGNAL_PEER_UP;
+    bool ready = (status & VIRTIO_CONFIG_S_DRIVER_OK) &&
+                 !VIRTIO_DEVICE(s)->broken;
+    uint16_t state = ready ? VIRTIO_SIGNAL_PEER_READY : VIRTIO_SIGNAL_PEER_UP;
 
     if (s->port->state != state) {
         s->port->state = state;
@@ -55,6 +56,14 @@ static bool signal_moved(void)
            runstate_check(RUN_STATE_POSTMIGRATE);
 }
 
+/* A driver that knows of no other nodes is not there for them. */
+static bool signal_hears(VirtIODevice *vdev, const SignalPort *port,
+                         uint16_t src_node)
+{
+    return src_node == port->node || src_node == VIRTIO_SIGNAL_NODE_MGMT ||
+           virtio_vdev_has_feature(vdev, VIRTIO_SIGNAL_F_REMOTE);
+}
+
 static bool signal_node_submit(SignalPort *port, uint16_t src_node,
                                const SignalMsg *msg, SignalCall *call,
                                SignalResult *res)
@@ -64,16 +73,17 @@ static bool signal_node_submit(SignalPort *port, uint16_t src_node,
     if (signal_msg_is_lifecycle(msg)) {
         /* This node's machine is the sender's own one. */
         signal_result_refuse(res, VIRTIO_SIGNAL_S_UNSUPP, 1);
-    } else if (port->state != VIRTIO_SIGNAL_PEER_READY || signal_moved()) {
+    } else if (port->state != VIRTIO_SIGNAL_PEER_READY || signal_moved() ||
+               !signal_hears(vdev, port, src_node)) {
         signal_result_refuse(res, VIRTIO_SIGNAL_S_PEER_DOWN, 1);
     } else if (msg->class_id == VIRTIO_SIGNAL_CLASS_NMI &&
                !virtio_vdev_has_feature(vdev, VIRTIO_SIGNAL_F_NMI)) {
         signal_result_refuse(res, VIRTIO_SIGNAL_S_UNSUPP, 1);
     } else {
-        bool guard = virtio_guard_engage(vdev);
+        VirtIOGuard guard = virtio_guard_engage(vdev);
 
         signal_deliver(port->owner, src_node, msg, res);
-        virtio_guard_restore(vdev, guard);
+        virtio_guard_restore(guard);
     }
     return true;
 }
@@ -83,10 +93,10 @@ static void signal_node_changed(SignalPort *port, const SignalPort *other)
     VirtIODevice *vdev = VIRTIO_DEVICE(port->owner);
 
     if (virtio_vdev_has_feature(vdev, VIRTIO_SIGNAL_F_REMOTE)) {
-        bool guard = virtio_guard_engage(vdev);
+        VirtIOGuard guard = virtio_guard_engage(vdev);
 
         signal_deliver_peer(port->owner, other);
-        virtio_guard_restore(vdev, guard);
+        virtio_guard_restore(guard);
     }
 }
 
@@ -97,28 +107,31 @@ static const SignalPortOps signal_node_ops = {
 
 static void signal_handle_ctrl(VirtIODevice *vdev, VirtQueue *vq)
 {
-    bool guard = virtio_guard_engage(vdev);
+    VirtIOGuard guard = virtio_guard_engage(vdev);
 
     signal_ctrl_serve(VIRTIO_SIGNAL(vdev));
-    virtio_guard_restore(vdev, guard);
+    signal_node_update(VIRTIO_SIGNAL(vdev), vdev->status);
+    virtio_guard_restore(guard);
 }
 
 static void signal_handle_send(VirtIODevice *vdev, VirtQueue *vq)
 {
-    bool guard = virtio_guard_engage(vdev);
+    VirtIOGuard guard = virtio_guard_engage(vdev);
 
     signal_send_serve(VIRTIO_SIGNAL(vdev));
-    virtio_guard_restore(vdev, guard);
+    signal_node_update(VIRTIO_SIGNAL(vdev), vdev->status);
+    virtio_guard_restore(guard);
 }
 
 static void signal_handle_event(VirtIODevice *vdev, VirtQueue *vq)
 {
     VirtIOSignal *s = VIRTIO_SIGNAL(vdev);
     unsigned first = VIRTIO_SIGNAL_SENDQ0 + s->conf.sendqs;
-    bool guard = virtio_guard_engage(vdev);
+    VirtIOGuard guard = virtio_guard_engage(vdev);
 
     signal_target_flush(&s->targets[virtio_get_queue_index(vq) - first]);
-    virtio_guard_restore(vdev, guard);
+    signal_node_update(s, vdev->status);
+    virtio_guard_restore(guard);
 }
 
 /* Goes on where a pass gave way, and with what waited while the VM stood. */
@@ -131,6 +144,7 @@ static void signal_bh(void *opaque)
     }
     signal_ctrl_serve(s);
     signal_send_serve(s);
+    signal_node_update(s, VIRTIO_DEVICE(s)->status);
 }
 
 static void signal_set_status(VirtIODevice *vdev, uint8_t status)
@@ -138,10 +152,14 @@ static void signal_set_status(VirtIODevice *vdev, uint8_t status)
     VirtIOSignal *s = VIRTIO_SIGNAL(vdev);
 
     if (!vdev->vm_running) {
-        bool guard = virtio_guard_engage(vdev);
+        VirtIOGuard guard = virtio_guard_engage(vdev);
 
         signal_send_finish(s);
-        virtio_guard_restore(vdev, guard);
+        virtio_guard_restore(guard);
+    } else if ((status & VIRTIO_CONFIG_S_DRIVER_OK) &&
+               !virtio_vdev_has_feature(vdev, VIRTIO_F_VERSION_1)) {
+        virtio_error(vdev, "%s: the driver does not know virtio 1; on a "
+                     "virtio-mmio bus set force-legacy=off", s->name);
     } else if (status & VIRTIO_CONFIG_S_DRIVER_OK) {
         qemu_bh_schedule(s->bh);
     }
@@ -323,20 +341,32 @@ static void signal_unrealize(DeviceState *dev)
 
     signal_send_drop(s, NULL);
     signal_bus_remove(s->port);
-    g_clear_pointer(&s->port, g_free);
     qemu_bh_delete(s->bh);
     for (unsigned i = 0; i < s->conf.targets; i++) {
         virtio_delete_queue(s->targets[i].vq);
-        signal_target_cleanup(&s->targets[i]);
     }
-    g_clear_pointer(&s->targets, g_free);
     for (unsigned i = 0; i < s->conf.sendqs; i++) {
         virtio_delete_queue(s->sendqs[i]);
     }
-    g_clear_pointer(&s->sendqs, g_free);
     virtio_delete_queue(s->ctrlq);
     virtio_cleanup(vdev);
-    g_clear_pointer(&s->name, g_free);
+}
+
+/*
+ * An interrupt can unplug the device that sends it, or one that a request of
+ * another has just reached: what is on the stack then looks at these once more.
+ */
+static void signal_finalize(Object *obj)
+{
+    VirtIOSignal *s = VIRTIO_SIGNAL(obj);
+
+    for (unsigned i = 0; s->targets && i < s->conf.targets; i++) {
+        signal_target_cleanup(&s->targets[i]);
+    }
+    g_free(s->targets);
+    g_free(s->sendqs);
+    g_free(s->port);
+    g_free(s->name);
 }
 
 static const VMStateDescription vmstate_signal_event = {
@@ -348,6 +378,7 @@ static const VMStateDescription vmstate_signal_event = {
         VMSTATE_UINT16(signal, SignalEvent),
         VMSTATE_UINT16(src_node, SignalEvent),
         VMSTATE_UINT16(src_target, SignalEvent),
+        VMSTATE_BOOL(coalesce, SignalEvent),
         VMSTATE_UINT32(count, SignalEvent),
         VMSTATE_UINT64_ARRAY(payload, SignalEvent, 2),
         VMSTATE_END_OF_LIST()
@@ -371,6 +402,7 @@ static const VMStateDescription vmstate_signal_target = {
         VMSTATE_UINT32(poll_ns, SignalTarget),
         VMSTATE_UINT16(first, SignalTarget),
         VMSTATE_UINT16(count, SignalTarget),
+        VMSTATE_UINT16(ahead, SignalTarget),
         VMSTATE_STRUCT_VARRAY_POINTER_UINT16(backlog, SignalTarget,
                                              depth,
                                              vmstate_signal_event,
@@ -441,12 +473,13 @@ static const PropertyInfo signal_poll_ns_max = {
 static int signal_post_load(VirtIODevice *vdev)
 {
     VirtIOSignal *s = VIRTIO_SIGNAL(vdev);
-    SignalPort *port = NULL;
+    SignalWalk walk = { };
+    SignalPort *port;
 
     signal_poll_limit(s);
     signal_node_update(s, vdev->status);
     if (s->conf.bus && virtio_vdev_has_feature(vdev, VIRTIO_SIGNAL_F_REMOTE)) {
-        while ((port = signal_bus_next(s->conf.bus, s->conf.node, port))) {
+        while ((port = signal_bus_next(s->conf.bus, s->conf.node, &walk))) {
             signal_deliver_peer(s, port);
         }
     }
@@ -536,6 +569,7 @@ static const TypeInfo signal_info = {
     .name = TYPE_VIRTIO_SIGNAL,
     .parent = TYPE_VIRTIO_DEVICE,
     .instance_size = sizeof(VirtIOSignal),
+    .instance_finalize = signal_finalize,
     .class_init = signal_class_init,
 };
 

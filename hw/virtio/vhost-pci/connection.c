@@ -44,7 +44,7 @@ static void arm(VhostPCI *s)
 static void timed_out(void *opaque)
 {
     VhostPCI *s = opaque;
-    bool guard = virtio_guard_engage(VIRTIO_DEVICE(s));
+    VirtIOGuard guard = virtio_guard_engage(VIRTIO_DEVICE(s));
     Error *err = NULL;
 
     if (s->conn.state == VP_WAITING) {
@@ -57,7 +57,7 @@ static void timed_out(void *opaque)
                    s->conf.reply_timeout_ms);
     }
     vp_connection_drop(s, VIRTIO_VHOST_PCI_E_TIMEOUT, err);
-    virtio_guard_restore(VIRTIO_DEVICE(s), guard);
+    virtio_guard_restore(guard);
 }
 
 /* Ready for the next message */
@@ -325,10 +325,10 @@ static void read_bytes(void *opaque, const uint8_t *buf, int size)
         return;
     }
     if (msg->have == HDR + msg->hdr.size) {
-        bool guard = virtio_guard_engage(VIRTIO_DEVICE(s));
+        VirtIOGuard guard = virtio_guard_engage(VIRTIO_DEVICE(s));
 
         dispatch(s);
-        virtio_guard_restore(VIRTIO_DEVICE(s), guard);
+        virtio_guard_restore(guard);
     }
 }
 
@@ -358,7 +358,7 @@ static void go_up(VhostPCI *s)
 static void event(void *opaque, QEMUChrEvent event)
 {
     VhostPCI *s = opaque;
-    bool guard = virtio_guard_engage(VIRTIO_DEVICE(s));
+    VirtIOGuard guard = virtio_guard_engage(VIRTIO_DEVICE(s));
 
     switch (event) {
     case CHR_EVENT_OPENED:
@@ -377,7 +377,7 @@ static void event(void *opaque, QEMUChrEvent event)
     default:
         break;
     }
-    virtio_guard_restore(VIRTIO_DEVICE(s), guard);
+    virtio_guard_restore(guard);
 }
 
 /* -- from the driver */

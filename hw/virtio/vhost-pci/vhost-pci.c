@@ -24,18 +24,18 @@
 
 static void vp_handle_rx(VirtIODevice *vdev, VirtQueue *vq)
 {
-    bool guard = virtio_guard_engage(vdev);
+    VirtIOGuard guard = virtio_guard_engage(vdev);
 
     vp_connection_rx(VHOST_PCI_DEVICE(vdev));
-    virtio_guard_restore(vdev, guard);
+    virtio_guard_restore(guard);
 }
 
 static void vp_handle_tx(VirtIODevice *vdev, VirtQueue *vq)
 {
-    bool guard = virtio_guard_engage(vdev);
+    VirtIOGuard guard = virtio_guard_engage(vdev);
 
     vp_connection_tx(VHOST_PCI_DEVICE(vdev));
-    virtio_guard_restore(vdev, guard);
+    virtio_guard_restore(guard);
 }
 
 static void vp_kicked(void *opaque, unsigned ring)
@@ -106,11 +106,11 @@ static void vp_set_status(VirtIODevice *vdev, uint8_t status)
 
     /* What came while the VM was stopped */
     if (vdev->vm_running && (status & VIRTIO_CONFIG_S_DRIVER_OK)) {
-        bool guard = virtio_guard_engage(vdev);
+        VirtIOGuard guard = virtio_guard_engage(vdev);
 
         vp_connection_tx(s);
         vp_connection_rx(s);
-        virtio_guard_restore(vdev, guard);
+        virtio_guard_restore(guard);
     }
 }
 

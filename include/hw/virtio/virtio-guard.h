@@ -16,49 +16,62 @@
 #include "hw/virtio/virtio.h"
 #include "hw/virtio/virtio-bus.h"
 
-static inline MemReentrancyGuard *virtio_guard(VirtIODevice *vdev)
-{
-    return &qdev_get_parent_bus(DEVICE(vdev))->parent->mem_reentrancy_guard;
-}
+/** VirtIOGuard: a guard that is engaged, and what it was before */
+typedef struct VirtIOGuard {
+    DeviceState *proxy;     /* NULL: the device is unplugged already */
+    bool before;
+} VirtIOGuard;
 
 /**
  * virtio_guard_engage - begin work that may write to guest memory
  *
+ * The work may unplug the device, whose memory stays until
+ * virtio_guard_restore(); what its unrealize frees does not. Without checked
+ * casts, as it is done for each interrupt.
+ *
  * Returns: what virtio_guard_restore() is to restore; uses may nest.
  * Context: BQL held.
  */
-static inline bool virtio_guard_engage(VirtIODevice *vdev)
+static inline VirtIOGuard virtio_guard_engage(VirtIODevice *vdev)
 {
-    MemReentrancyGuard *guard = virtio_guard(vdev);
-    bool before = guard->engaged_in_io;
+    BusState *bus = vdev->parent_obj.parent_bus;
+    VirtIOGuard guard = { .proxy = bus ? bus->parent : NULL };
 
-    guard->engaged_in_io = true;
-    return before;
+    if (guard.proxy) {
+        object_ref(guard.proxy);
+        guard.before = guard.proxy->mem_reentrancy_guard.engaged_in_io;
+        guard.proxy->mem_reentrancy_guard.engaged_in_io = true;
+    }
+    return guard;
 }
 
 /** virtio_guard_restore - the work is done */
-static inline void virtio_guard_restore(VirtIODevice *vdev, bool before)
+static inline void virtio_guard_restore(VirtIOGuard guard)
 {
-    virtio_guard(vdev)->engaged_in_io = before;
+    if (guard.proxy) {
+        guard.proxy->mem_reentrancy_guard.engaged_in_io = guard.before;
+        object_unref(guard.proxy);
+    }
 }
 
 /**
  * virtio_guard_notify - tell the transport to interrupt by @vector
  *
  * An interrupt may be a write to anything but the device's own registers. It
- * may even unplug the device, which is therefore held until it has been made.
+ * may even unplug the device, or have done so already.
  * Context: BQL held.
  */
 static inline void virtio_guard_notify(VirtIODevice *vdev, uint16_t vector)
 {
-    BusState *bus = qdev_get_parent_bus(DEVICE(vdev));
-    DeviceState *proxy = bus->parent;
-    bool before = virtio_guard_engage(vdev);
+    BusState *bus = vdev->parent_obj.parent_bus;
+    VirtIOGuard guard = virtio_guard_engage(vdev);
 
-    object_ref(proxy);
-    VIRTIO_BUS_GET_CLASS(bus)->notify(proxy, vector);
-    proxy->mem_reentrancy_guard.engaged_in_io = before;
-    object_unref(proxy);
+    if (guard.proxy) {
+        VirtioBusClass *k = (VirtioBusClass *)object_get_class(OBJECT(bus));
+
+        k->notify(guard.proxy, vector);
+    }
+    virtio_guard_restore(guard);
 }
 
 #endif

@@ -66,6 +66,8 @@ struct VirtIOSignal {
     SignalTarget *targets;      /* conf.targets entries */
     QEMUBH *bh;                 /* goes on with a pass, and after a stop */
     bool busy;                  /* a pass over send queues is on the stack */
+    unsigned work;              /* of this pass, in looks at waiting events */
+    unsigned next_sendq;        /* that the next pass begins with */
     QTAILQ_HEAD(, SignalCall) calls;    /* wait for peers */
     SignalPort *port;           /* this node on the bus */
     VirtIOSignalCount count[VIRTIO_SIGNAL_CLASS_COUNT];
