@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """A virtio-pci driver in a few verbs, over QEMU's qtest socket.
 
-Only what Python tests need: find a device, negotiate, give it one queue.
+Only what Python tests need: find a device, negotiate, give it queues, and
+have it interrupt by messages.
 Ring contents are written by the tests themselves, byte by byte, so that
 they know every index.
 """
@@ -10,13 +11,14 @@ import struct
 
 VENDOR_VIRTIO = 0x1af4
 CAP_VENDOR, CFG_COMMON, CFG_NOTIFY = 9, 1, 2
+CAP_MSIX, MSIX_ENABLE = 0x11, 1 << 31
 BAR_AT = 0xe0000000
 
 # Offsets in the common configuration structure.
 DEVICE_FEATURE_SELECT, DEVICE_FEATURE = 0, 4
 DRIVER_FEATURE_SELECT, DRIVER_FEATURE = 8, 12
 STATUS, QUEUE_SELECT, QUEUE_SIZE = 20, 22, 24
-QUEUE_ENABLE, QUEUE_NOTIFY_OFF = 28, 30
+QUEUE_VECTOR, QUEUE_ENABLE, QUEUE_NOTIFY_OFF = 26, 28, 30
 QUEUE_DESC, QUEUE_DRIVER, QUEUE_DEVICE = 32, 40, 48
 
 
@@ -32,6 +34,13 @@ class QTest:
         self._file.write(text + '\n')
         self._file.flush()
         return self.answer(text)
+
+    def commands(self, texts):
+        """Send many at once, which QEMU takes in order; wait for them all."""
+        self._file.write(''.join(text + '\n' for text in texts))
+        self._file.flush()
+        for text in texts:
+            self.answer(text)
 
     def answer(self, text='a command'):
         """Wait for the answer to a command sent; its words after OK."""
@@ -69,51 +78,84 @@ class QTest:
             f'read{"bwlq"[size.bit_length() - 1]} {addr:#x}')[0], 0)
 
 
-class VirtioPci:
+class PciFunction:
+    """One function of a device at a slot of bus 0."""
+
+    def __init__(self, qtest, slot, function=0):
+        self.qtest = qtest
+        self._at = 0x80000000 | slot << 11 | function << 8
+
+    def _select(self, offset):
+        self.qtest.command(f'outl 0xcf8 {self._at | offset:#x}')
+
+    def config(self, offset):
+        """Four bytes of its configuration space."""
+        self._select(offset)
+        return int(self.qtest.command('inl 0xcfc')[0], 0)
+
+    def set_config(self, offset, value):
+        """Write four bytes of its configuration space."""
+        self._select(offset)
+        self.qtest.command(f'outl 0xcfc {value:#x}')
+
+    def enable(self):
+        """Let it answer to its memory BARs, and be a bus master."""
+        self.set_config(4, self.config(4) | 6)
+
+    def capabilities(self):
+        """Offset and first word of each."""
+        at = self.config(0x34) & 0xfc
+        while at:
+            head = self.config(at)
+            yield at, head
+            at = head >> 8 & 0xfc
+
+    def msix(self, bar_at, addr):
+        """Enable MSI-X: vector n writes 32 + n to `addr` + 4 * n.
+
+        `bar_at` becomes the address of the BAR that has the table.
+        """
+        at = next(at for at, head in self.capabilities()
+                  if head & 0xff == CAP_MSIX)
+        where = self.config(at + 4)
+        self.set_config(0x10 + 4 * (where & 7), bar_at)
+        self.enable()
+        table = bar_at + (where & ~7)
+        for n in range((self.config(at) >> 16 & 0x7ff) + 1):
+            for i, word in enumerate((addr + 4 * n, 0, 32 + n, 0)):
+                self.qtest.store(4, table + 16 * n + 4 * i, word)
+        self.set_config(at, self.config(at) | MSIX_ENABLE)
+
+
+class VirtioPci(PciFunction):
     """One modern virtio-pci device at a slot of bus 0."""
 
-    def __init__(self, qtest, slot, bar_at=BAR_AT):
-        self.qtest = qtest
-        self._slot = slot
-        assert self._config(0) & 0xffff == VENDOR_VIRTIO
-        caps = self._capabilities()
+    def __init__(self, qtest, slot, bar_at=BAR_AT, function=0):
+        super().__init__(qtest, slot, function)
+        assert self.config(0) & 0xffff == VENDOR_VIRTIO
+        caps = self._virtio_capabilities()
         bar = caps[CFG_COMMON][0]
         # With modern-pio-notify there is a second one, a port.
         notify = {cap[0]: cap for cap in self._notify_caps}
         self.port_bar = next((n for n in notify if n != bar), None)
         register = 0x10 + 4 * bar
-        self._set_config(register, bar_at)
-        self._set_config(register + 4, 0)
-        self._set_config(4, self._config(4) | 6)     # memory, bus master
+        self.set_config(register, bar_at)
+        self.set_config(register + 4, 0)
+        self.enable()
         self.common = bar_at + caps[CFG_COMMON][1]
         self._notify = bar_at + notify[bar][1]
         self._multiplier = notify[bar][2]
 
-    def _select(self, offset):
-        self.qtest.command(f'outl 0xcf8 '
-                           f'{0x80000000 | self._slot << 11 | offset:#x}')
-
-    def _config(self, offset):
-        self._select(offset)
-        return int(self.qtest.command('inl 0xcfc')[0], 0)
-
-    def _set_config(self, offset, value):
-        self._select(offset)
-        self.qtest.command(f'outl 0xcfc {value:#x}')
-
-    def _capabilities(self):
+    def _virtio_capabilities(self):
         """{kind: (BAR, offset in it)}; the first of each kind"""
         out, self._notify_caps = {}, []
-        at = self._config(0x34) & 0xfc
-        while at:
-            head = self._config(at)
+        for at, head in self.capabilities():
             kind = head >> 24
             if head & 0xff == CAP_VENDOR:
-                cap = self._config(at + 4) & 0xff, self._config(at + 8)
+                cap = self.config(at + 4) & 0xff, self.config(at + 8)
                 if kind == CFG_NOTIFY:
-                    self._notify_caps.append((*cap, self._config(at + 16)))
+                    self._notify_caps.append((*cap, self.config(at + 16)))
                 out.setdefault(kind, cap)
-            at = head >> 8 & 0xfc
         return out
 
     def negotiate(self, features):
@@ -131,11 +173,12 @@ class VirtioPci:
         store(1, self.common + STATUS, 11)
         assert load(1, self.common + STATUS) == 11
 
-    def queue(self, size, desc, driver, device, number=0):
+    def queue(self, size, desc, driver, device, number=0, vector=0xffff):
         """Set up a queue and let the device go."""
         store = self.qtest.store
         store(2, self.common + QUEUE_SELECT, number)
         store(2, self.common + QUEUE_SIZE, size)
+        store(2, self.common + QUEUE_VECTOR, vector)
         for register, addr in ((QUEUE_DESC, desc), (QUEUE_DRIVER, driver),
                                (QUEUE_DEVICE, device)):
             store(4, self.common + register, addr & 0xffffffff)
@@ -151,8 +194,8 @@ class VirtioPci:
 
     def map_port(self, port):
         """Give the port of modern-pio-notify an address."""
-        self._set_config(0x10 + 4 * self.port_bar, port)
-        self._set_config(4, self._config(4) | 1)     # ports
+        self.set_config(0x10 + 4 * self.port_bar, port)
+        self.set_config(4, self.config(4) | 1)     # ports
 
     def kick(self):
         """Notify queue 0; returns when the device has looked at it."""

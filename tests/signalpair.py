@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Guests with virtio-signal devices, and links between them."""
 
+import re
+
 from vmtest import VM
 from vadis import guestmodule, guesttool
 
@@ -28,6 +30,40 @@ def tool(vm, *words, check=True, timeout=120):
     return vm.run([TOOL, *map(str, words)], check=check, timeout=timeout).text
 
 
+def stats(vm):
+    """The driver's counters: a dictionary for each target."""
+    text = vm.run("cat /sys/kernel/debug/vsignal0/stats", check=True).text
+    head, *lines = text.splitlines()
+    return [dict(zip(head.split(), map(int, line.split()))) for line in lines]
+
+
+def ping_pong(vm, pings, poll_ns=0, warm=5):
+    """CPUs 0 and 1 play ping-pong.
+
+    poll_ns: for how long each polls before it sleeps
+    Returns the median of a round trip in us, and how many notifications of
+    polling targets were avoided, and made, in `pings` pings after `warm`.
+    """
+    how = ["-p", str(poll_ns)] if poll_ns else []
+    echo = vm.popen([TOOL, "-c", "1", *how, "echo", str(warm + pings)])
+    vm.wait(lambda: b"listening" in echo.stdout, 60, "vsignal echo")
+
+    def ping(count):
+        text = tool(vm, "-c", 0, *how, "ping", 0, 1, count)
+        times = re.search(rf"{count} pings answered; \S+ (\S+) \S+ \S+ us",
+                          text)
+        info, = vm.qmp("x-query-virtio-signal")
+        return float(times.group(1)), info["polling"]
+
+    # The first events come before a CPU polls; and a split ring with an event
+    # index has no way to be quiet about its very first entry.
+    _, before = ping(warm)
+    median, after = ping(pings)
+    assert echo.wait() == 0
+    return median, *(after[name] - before[name]
+                     for name in ("avoided", "notified"))
+
+
 def link(path, node, peer, server, options=""):
     """Arguments of one end of a link over a UNIX socket."""
     mode = "server=on,wait=off" if server else "reconnect-ms=100"
@@ -48,3 +84,10 @@ def peer_of(vm):
     info, = vm.qmp("x-query-virtio-signal")
     peer, = info["peers"]
     return peer
+
+
+def came(vm, name):
+    """Signals of a class that the guest's device took, merged ones too."""
+    info, = vm.qmp("x-query-virtio-signal")
+    return next((c["received"] + c["coalesced"] for c in info["classes"]
+                 if c["name"] == name), 0)

@@ -56,7 +56,8 @@ def parse(argv):
                         help="only this device: echo, blk, net; repeatable")
     parser.add_argument("--only", metavar="TEXT", action="append",
                         help="only cells whose name contains this, for "
-                             "instance 'packed batch 16'; repeatable")
+                             "instance 'packed batch 16', or 'signals'; "
+                             "repeatable")
     parser.add_argument("--rounds", type=int, metavar="N",
                         help="number of rounds")
     parser.add_argument("--seconds", type=int, metavar="N",
@@ -235,8 +236,9 @@ def measure(args):
             report["machine"]["priority"] = "raised" if raised else "ordinary"
             if not args.device and not args.only:
                 report["core"] = bench_core.run(tools)
-                report["signal"] = bench_signal.run(variants[-1],
-                                                    plan["rounds"])
+            if not args.device and (not args.only or "signals" in args.only):
+                report["signal"] = bench_signal.run(
+                    variants[-1], plan["rounds"], not args.no_callgrind)
             if not args.only and (not args.device or "blk" in args.device):
                 report["growth"] = bench_growth.run(tools, variants,
                                                     plan["rounds"])

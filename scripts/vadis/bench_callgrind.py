@@ -138,7 +138,7 @@ class Callgrind:
                           f"{got.stderr.strip()}",
                           "It needs to trace QEMU: is ptrace forbidden here?")
 
-    def _dump(self):
+    def dump(self):
         """Write the counters, set them to zero, return the lines."""
         for old in glob.glob(self.base + "*"):
             os.unlink(old)
@@ -158,7 +158,7 @@ class Callgrind:
         other: functions that are counted as well, with what they call
         """
         self.tools.place(self.qemu, cell.device)
-        self._dump()
+        self.dump()
         try:
             sample = self.tools.drive(self.qemu, cell, [
                 "--requests", str(requests), "--warmup", str(WARMUP),
@@ -168,7 +168,7 @@ class Callgrind:
             if err.unsupported:
                 return None
             raise Failure(f"under callgrind: {err}") from None
-        lines = self._dump()
+        lines = self.dump()
         requests = sample["requests"] + sample["warmup_requests"]
         ring, calls = read_profile(lines, RING_FUNCTIONS)
         handler, _ = read_profile(lines, HANDLERS[cell.device])

@@ -277,7 +277,7 @@ def tables(report, shapes=("direct", "chain", "indirect")):
     found += bench_iommu.tables(report.get("iommu"), name_of, _value, _ratio)
     found += bench_growth.tables(report.get("growth"), _value, _ratio)
     found += bench_share.tables(report.get("share"))
-    found += bench_signal.tables(report.get("signal"))
+    found += bench_signal.tables(report.get("signal"), _value, _ratio)
     return found
 
 

@@ -13,11 +13,13 @@ import shutil
 import subprocess
 import tempfile
 
-from . import kernel, paths
+from . import kernel, paths, unpacked
 from .errors import Failure
 from .progress import step
 
 LINUX = paths.TOP / "guest/linux"
+# Modules whose functions one of them calls
+NEEDS = {"virtio_signal_selftest": ("virtio_signal",)}
 WIRE = paths.TOP / "include/standard-headers/linux"
 
 
@@ -49,10 +51,30 @@ def _unpack(debs, into):
     # These name each other by the place where they would be installed.
     for makefile in into.glob("usr/src/linux-headers-*/Makefile"):
         text = makefile.read_text()
-        if text.startswith("include /usr/src/"):
-            makefile.write_text(text.replace("/usr/src/", "$(dir $(abspath "
-                                             "$(lastword $(MAKEFILE_LIST))))"
-                                             "../", 1))
+        if "include /usr/src/" in text:
+            # To be expanded in this file, not where it is used
+            makefile.write_text(text.replace("OUTPUT=", "OUTPUT:=").replace(
+                "/usr/src/", "$(dir $(abspath $(lastword "
+                "$(MAKEFILE_LIST))))../"))
+
+
+def _run_here(home, suite):
+    """Have the programs among the headers run by the loader and the libraries
+    of their own release where this machine's are older."""
+    for real in home.glob("usr/lib/linux-kbuild-*/*/*/*.real-*"):
+        if not re.search(r"\.real-(lsb-64|x86)$", real.name) or \
+           b"GLIBC_" not in subprocess.run([real], capture_output=True,
+                                           check=False).stderr:
+            continue
+        libraries = unpacked.get(suite, "libelf1t64") / unpacked.LIBRARIES
+        program = real.with_name(f"{real.name}.program")
+        real.rename(program)
+        near = os.path.relpath(libraries, real.parent)
+        real.write_text(
+            '#!/bin/sh\nhere=$(dirname "$0")\n'
+            f'exec "$here/{near}/ld-linux-x86-64.so.2" '
+            f'--library-path "$here/{near}" "$here/{program.name}" "$@"\n')
+        real.chmod(0o755)
 
 
 def headers(guest):
@@ -68,6 +90,7 @@ def headers(guest):
                 debs = _fetch_headers(guest.release, suites)
                 with paths.writable(home), paths.replacing(home) as new:
                     _unpack(debs, new)
+                    _run_here(new, suites[0].partition("-")[0])
     return home / "usr/src" / f"linux-headers-{guest.release}"
 
 
@@ -78,38 +101,67 @@ def _sum(files):
     return digest.hexdigest()[:16]
 
 
+def _sources(name):
+    """The files a module is made of."""
+    return [*sorted((LINUX / name).glob("*.[ch]")), LINUX / name / "Makefile"]
+
+
+def _lay_out(parts, wires, top):
+    """Copy modules, as the kernel's build leaves its output beside them, with
+    a directory above that builds them together; the directory."""
+    work = top / "guest/linux"
+    for part in parts:
+        (work / part).mkdir(parents=True)
+        for path in _sources(part):
+            shutil.copy(path, work / part)
+    (work / "Makefile").write_text(
+        f"obj-m := {' '.join(f'{part}/' for part in parts)}\n")
+    include = top / "include/standard-headers/linux"
+    include.mkdir(parents=True)
+    for wire in wires:
+        shutil.copy(wire, include)
+    return work
+
+
+def _knows(compiler, option):
+    return not subprocess.run([compiler, option, "-E", "-xc", os.devnull],
+                              capture_output=True, check=False).returncode
+
+
+def _make(tree, work):
+    """Build the modules below a directory in a kernel's headers."""
+    compiler = paths.tool("gcc", "gcc")
+    words = ["modules", f"CC={compiler}"]
+    # What a later compiler offered when the kernel was configured
+    if not _knows(compiler, "-fmin-function-alignment=16"):
+        words.append("CONFIG_CC_HAS_MIN_FUNCTION_ALIGNMENT=")
+    return subprocess.run(
+        [paths.tool("make", "make"), "-C", tree, f"M={work}", *words],
+        capture_output=True, text=True, check=False,
+        env={**os.environ, "MAKEFLAGS": ""})
+
+
 def build(name, guest=None):
     """Path of guest/linux/NAME as a module for a kernel (default: 6.12)."""
     guest = guest or kernel.get()
-    source = LINUX / name
-    files = sorted(source.glob("*.[ch]")) + [source / "Makefile"]
-    wire = WIRE / f"{name}.h"
+    parts = (*NEEDS.get(name, ()), name)
+    wires = [wire for part in parts
+             if (wire := WIRE / f"{part}.h").is_file()]
+    files = [path for part in parts for path in _sources(part)]
     found = paths.cache("modules") / \
-        f"{name}-{guest.release}-{_sum([*files, wire])}.ko"
+        f"{name}-{guest.release}-{_sum([*files, *wires])}.ko"
     if found.is_file():
         return found
     tree = headers(guest)
     with tempfile.TemporaryDirectory(dir=paths.cache("modules")) as temp:
-        # The kernel's build leaves its output beside the sources.
-        top = pathlib.Path(temp)
-        work = top / "guest/linux" / name
-        work.mkdir(parents=True)
-        for path in files:
-            shutil.copy(path, work)
-        include = top / "include/standard-headers/linux"
-        include.mkdir(parents=True)
-        shutil.copy(wire, include)
-        done = subprocess.run(
-            [paths.tool("make", "make"), "-C", tree, f"M={work}", "modules",
-             f"CC={paths.tool('gcc', 'gcc')}"],
-            capture_output=True, text=True, check=False,
-            env={**os.environ, "MAKEFLAGS": ""})
+        work = _lay_out(parts, wires, pathlib.Path(temp))
+        done = _make(tree, work)
         if done.returncode:
-            raise Failure(f"cannot build {source} for {guest.release}",
+            raise Failure(f"cannot build {LINUX / name} for {guest.release}",
                           *done.stderr.strip().splitlines()[-12:],
                           "Install what the kernel's build needs: "
                           "scripts/install-deps")
-        built = work / f"{name}.ko"
+        built = work / name / f"{name}.ko"
         subprocess.run([paths.tool("strip", "binutils"), "-g", built],
                        check=True)
         os.replace(built, found)

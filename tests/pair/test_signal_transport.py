@@ -98,10 +98,11 @@ class Held:
         return os.pread(self.errors.fileno(), 1 << 16, 0).decode()
 
     def close(self):
-        self.process.kill()
-        self.process.communicate()
-        print(self.warnings())
-        self.errors.close()
+        if not self.errors.closed:
+            self.process.kill()
+            self.process.communicate()
+            print(self.warnings())
+            self.errors.close()
 
 
 @pytest.fixture
@@ -158,6 +159,33 @@ def test_stopped_peer_is_given_up_and_comes_back(held):
     b.process.send_signal(signal.SIGCONT)
     a.wait_peer(1, "up")
     assert a.peers()[1]["bad-frames"] == 0
+
+
+def test_link_goes_while_it_connects(held):
+    """The connection comes about when nobody wants it any more."""
+    with contextlib.ExitStack() as stack:
+        full = stack.enter_context(socket.create_server(("127.0.0.1", 0),
+                                                        backlog=0))
+        address = full.getsockname()
+        # These are taken as connected, and no other one is.
+        first = [stack.enter_context(socket.socket()) for _ in range(4)]
+        for sock in first:
+            sock.setblocking(False)
+            sock.connect_ex(address)
+        a = held(0, *link(0, 1, f"host=127.0.0.1,port={address[1]},"
+                          "reconnect-ms=100"))
+        assert a.chardev()["filename"].startswith("disconnected")
+        a.qmp("object-del", id="link1")
+        # Of those that come now one is QEMU's: it closes what has no link.
+        full.settimeout(DEADLINE)
+        ours = {sock.getsockname() for sock in first}
+        while True:
+            taken, peer = full.accept()
+            stack.enter_context(taken)
+            if peer not in ours:
+                break
+        a.qmp("query-status")
+        assert a.process.poll() is None
 
 
 class Authority:
@@ -240,9 +268,10 @@ def attempt(port, context=None, say=b""):
     return heard
 
 
-def hello(node, peer):
-    """A link's first frame."""
-    body = struct.pack("<HHHHIIHHIQ", 1, 1, node, peer, 3, 4, 1, 1, 0, 1234)
+def hello(node, peer, oldest=1, newest=1):
+    """A link's first frame, of a side that speaks these versions."""
+    body = struct.pack("<HHHHIIHHIQ", oldest, newest, node, peer, 3, 4, 1, 1,
+                       0, 1234)
     return struct.pack("<IHHII", 0x4b4e4c53, 1, 1, len(body), 0) + body
 
 
@@ -276,6 +305,40 @@ def test_tls_refuses(held, guarded, tmp_path, how):
         authority.issue("client", "b"), "client")))
     a.wait_peer(1, "up")
     b.wait_peer(0, "up")
+
+
+def test_another_version(held):
+    """A peer that only speaks later ones is told so; then others come, the
+    last of which speaks both."""
+    a = held(0, *link(0, 1, LISTEN))
+    heard = attempt(a.port(), say=hello(1, 0, 2, 3))
+    assert b"the peer speaks versions 2 to 3, we speak 1" in heard
+    assert a.peers()[1]["state"] == "down"
+    b = held(1, *link(1, 0, connect(a)))
+    a.wait_peer(1, "up")
+    b.wait_peer(0, "up")
+    b.close()
+    a.wait_peer(1, "down")
+    with socket.create_connection(("127.0.0.1", a.port()),
+                                  DEADLINE) as newer:
+        newer.sendall(hello(1, 0, 1, 3))
+        a.wait_peer(1, "up")
+
+
+def test_two_that_claim_one_node(held):
+    """The second waits, unheard, until the first has gone."""
+    a = held(0, *link(0, 1, LISTEN))
+    to_a = connect(a)
+    first = held(1, *link(1, 0, to_a))
+    a.wait_peer(1, "up")
+    first.wait_peer(0, "up")
+    second = held(1, *link(1, 0, to_a))
+    assert second.peers()[0]["state"] == "down"
+    assert a.peers()[1]["state"] == "up"
+    first.close()
+    second.wait_peer(0, "up")
+    # "Down" in between is not told where both come within a second.
+    a.wait_peer(1, "up")
 
 
 def test_three_nodes(held, tmp_path):

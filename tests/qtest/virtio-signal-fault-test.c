@@ -15,7 +15,6 @@
 #include "qemu/bswap.h"
 #include "qemu/bitops.h"
 #include "qemu/module.h"
-#include "standard-headers/linux/pci_regs.h"
 #include "standard-headers/linux/virtio_pci.h"
 #include "virtio-signal-util.h"
 
@@ -144,20 +143,6 @@ static void test_reply_to_registers(void *obj, void *data,
     sig_end(&t);
 }
 
-/* The messages of queue @n's interrupt go to @addr, with @data. */
-static void aim_interrupt(SigTest *t, unsigned n, uint64_t addr, uint32_t data)
-{
-    QPCIDevice *dev = t->pci->pdev;
-    QPCIBar bar = dev->msix_table_bar;
-    uint64_t entry = dev->msix_table_off + PCI_MSIX_ENTRY_SIZE;
-
-    qpci_io_writel(dev, bar, entry + PCI_MSIX_ENTRY_LOWER_ADDR, addr);
-    qpci_io_writel(dev, bar, entry + PCI_MSIX_ENTRY_UPPER_ADDR, addr >> 32);
-    qpci_io_writel(dev, bar, entry + PCI_MSIX_ENTRY_DATA, data);
-    qpci_io_writel(dev, bar, entry + PCI_MSIX_ENTRY_VECTOR_CTRL, 0);
-    t->pci->msix_ops->set_queue_vector(t->pci, n, 1);
-}
-
 /* Interrupts that are a reset of the device while it sends them */
 static void test_interrupt_to_registers(void *obj, void *data,
                                         QGuestAllocator *alloc)
@@ -170,8 +155,8 @@ static void test_interrupt_to_registers(void *obj, void *data,
     for (unsigned n = 0; n < t.num_queues; n++) {
         uint8_t reply[8];
 
-        aim_interrupt(&t, n, t.pci->bar.addr + t.pci->common_cfg_offset +
-                      VIRTIO_PCI_COMMON_STATUS, 0);
+        sig_aim_interrupt(&t, n, t.pci->bar.addr + t.pci->common_cfg_offset +
+                          VIRTIO_PCI_COMMON_STATUS, 0);
         sig_give(&t, 1, 2);
         g_assert_cmpuint(sig_send(&t, &irq), ==, STATUS(OK));
         g_assert_cmpuint(sig_send(&t, &irq), ==, STATUS(OK));
@@ -206,7 +191,7 @@ static void test_interrupt_stops(void *obj, void *data,
     bar = qpci_iomap(panic, 0, NULL);
     qpci_msix_enable(t.pci->pdev);
     for (unsigned i = 0; i < ARRAY_SIZE(queues); i++) {
-        aim_interrupt(&t, queues[i], bar.addr, 1);
+        sig_aim_interrupt(&t, queues[i], bar.addr, 1);
         sig_give(&t, 0, 1);
         /* It is answered once, and as it went. */
         g_assert_cmpuint(sig_send(&t, &irq), ==, STATUS(OK));

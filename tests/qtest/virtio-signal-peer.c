@@ -69,6 +69,17 @@ SigPeer sig_peer_connect(void)
     return p;
 }
 
+void sig_peer_expect_error(SigTest *t, const char *error, int bad_frames)
+{
+    QDict *peer = sig_peer_query(t);
+
+    g_assert_cmpstr(qdict_get_str(peer, "error"), ==, error);
+    if (bad_frames >= 0) {
+        g_assert_cmpint(qdict_get_int(peer, "bad-frames"), ==, bad_frames);
+    }
+    qobject_unref(peer);
+}
+
 void sig_peer_forgiven(SigTest *t)
 {
     qtest_clock_step(t->qts, 4 * 1000000000ll);

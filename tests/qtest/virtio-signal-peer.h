@@ -37,6 +37,9 @@ char *sig_peer_command_line(void);
 /** Connect to the socket of sig_peer_before() */
 SigPeer sig_peer_connect(void);
 
+/** The reason of the last end, and, unless negative, how many broke rules */
+void sig_peer_expect_error(SigTest *t, const char *error, int bad_frames);
+
 /** Let the time pass for which a link keeps a peer waiting that broke rules */
 void sig_peer_forgiven(SigTest *t);
 

@@ -573,7 +573,7 @@ static void add_test(const char *name, const char *options,
 {
     QOSGraphTestOptions opts = { .edge.extra_device_opts = options };
 
-    qos_add_test(name, "virtio-signal", function, &opts);
+    qos_add_test(name, "virtio-signal-rules", function, &opts);
 }
 
 static void register_virtio_signal_tests(void)

@@ -135,7 +135,7 @@ typedef struct Unplug {
     const char *name;
     unsigned from, queue;
     unsigned gone;
-    enum { BROADCAST, COMMAND, NODE_RESET } what;
+    enum { BROADCAST, COMMAND, NODE_RESET, FUNCTION_RESET } what;
 } Unplug;
 
 static void test_unplug(const void *opaque)
@@ -145,8 +145,10 @@ static void test_unplug(const void *opaque)
     SigTest *t = &s->test[0];
     struct virtio_signal_req req = sig_req(CLASS(IRQ), 0);
     struct virtio_signal_ctrl cmd = { };
+    QPCIDevice *dev;
     uint32_t token = 0;
     uint64_t in;
+    uint8_t cap;
 
     for (unsigned n = 0; n < PORTS; n++) {
         for (unsigned target = 0; target < SIG_TARGETS - 1; target++) {
@@ -165,7 +167,16 @@ static void test_unplug(const void *opaque)
         sig_add(t, t->vq[VIRTIO_SIGNAL_CTRLQ], &cmd, sizeof(cmd), 64, &in);
         break;
     case NODE_RESET:
-        sig_restart(t);
+        qvirtio_reset(t->dev);
+        if (u->gone != 0) {
+            sig_restart(t);
+        }
+        break;
+    case FUNCTION_RESET:
+        dev = t->pci->pdev;
+        cap = qpci_find_capability(dev, PCI_CAP_ID_EXP, 0);
+        qpci_config_writew(dev, cap + PCI_EXP_DEVCTL,
+                           PCI_EXP_DEVCTL_BCR_FLR);
         break;
     }
     qtest_qmp_eventwait(s->qs->qts, "DEVICE_DELETED");
@@ -185,6 +196,8 @@ int main(int argc, char **argv)
         { "reached-event", 1, VIRTIO_SIGNAL_SENDQ0 + 1, 1, BROADCAST },
         { "reached-event-sender", 1, VIRTIO_SIGNAL_SENDQ0 + 1, 0, BROADCAST },
         { "peer-event", 1, VIRTIO_SIGNAL_SENDQ0 + 1, 1, NODE_RESET },
+        { "peer-event-changed", 1, VIRTIO_SIGNAL_SENDQ0 + 1, 0, NODE_RESET },
+        { "peer-event-flr", 1, VIRTIO_SIGNAL_SENDQ0 + 1, 0, FUNCTION_RESET },
     };
 
     g_test_init(&argc, &argv, NULL);

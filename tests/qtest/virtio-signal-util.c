@@ -10,6 +10,7 @@
 #include "qemu/bswap.h"
 #include "qobject/qdict.h"
 #include "qobject/qlist.h"
+#include "standard-headers/linux/pci_regs.h"
 #include "standard-headers/linux/virtio_config.h"
 #include "virtio-signal-util.h"
 
@@ -52,13 +53,18 @@ void sig_use(SigTest *t, QTestState *qts)
     *t->qts_of_dev = t->qts = qts;
 }
 
-void sig_end(SigTest *t)
+void sig_free(SigTest *t)
 {
-    qvirtio_reset(t->dev);
     for (unsigned i = 0; i < t->num_queues; i++) {
         qvirtqueue_cleanup(t->dev->bus, t->vq[i], t->alloc);
     }
     t->num_queues = 0;
+}
+
+void sig_end(SigTest *t)
+{
+    qvirtio_reset(t->dev);
+    sig_free(t);
 }
 
 void sig_restart(SigTest *t)
@@ -212,6 +218,30 @@ struct virtio_signal_event sig_event(SigTest *t, unsigned target)
         g_assert_cmpint(g_get_monotonic_time(), <, end);
     }
     return ev;
+}
+
+void sig_inject(SigTest *t, const char *class_name, unsigned target)
+{
+    QDict *rsp = qtest_qmp(t->qts, "{ 'execute': 'x-virtio-signal-send', "
+                           "'arguments': { 'id': 'sig0', 'class': %s, "
+                           "'target': %u } }", class_name, target);
+
+    g_assert_cmpstr(qdict_get_str(qdict_get_qdict(rsp, "return"), "status"),
+                    ==, "ok");
+    qobject_unref(rsp);
+}
+
+void sig_aim_interrupt(SigTest *t, unsigned n, uint64_t addr, uint32_t data)
+{
+    QPCIDevice *dev = t->pci->pdev;
+    QPCIBar bar = dev->msix_table_bar;
+    uint64_t entry = dev->msix_table_off + PCI_MSIX_ENTRY_SIZE;
+
+    qpci_io_writel(dev, bar, entry + PCI_MSIX_ENTRY_LOWER_ADDR, addr);
+    qpci_io_writel(dev, bar, entry + PCI_MSIX_ENTRY_UPPER_ADDR, addr >> 32);
+    qpci_io_writel(dev, bar, entry + PCI_MSIX_ENTRY_DATA, data);
+    qpci_io_writel(dev, bar, entry + PCI_MSIX_ENTRY_VECTOR_CTRL, 0);
+    t->pci->msix_ops->set_queue_vector(t->pci, n, 1);
 }
 
 bool sig_has_nmi(SigTest *t)

@@ -49,6 +49,9 @@ void sig_use(SigTest *t, QTestState *qts);
 /** Reset the device and free the queues */
 void sig_end(SigTest *t);
 
+/** Free the queues of a device that is not there any more */
+void sig_free(SigTest *t);
+
 /** sig_end() and sig_start() */
 void sig_restart(SigTest *t);
 
@@ -86,6 +89,12 @@ struct virtio_signal_event sig_event(SigTest *t, unsigned target);
  * caused are there.
  */
 bool sig_poll(SigTest *t, unsigned target, struct virtio_signal_event *ev);
+
+/** A signal of the management to a target; it must be taken */
+void sig_inject(SigTest *t, const char *class_name, unsigned target);
+
+/** By PCI: the messages of queue @n's interrupt go to @addr, with @data */
+void sig_aim_interrupt(SigTest *t, unsigned n, uint64_t addr, uint32_t data);
 
 /** Whether the machine can send NMIs: an x86 one */
 bool sig_has_nmi(SigTest *t);

@@ -1,240 +1,244 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""What signalling 64 CPUs costs the host: virtio-signal against ivshmem.
+"""What signals cost the host: virtio-signal against ivshmem and a socket.
 
-usage: signalcost.py [ROUNDS]       prints nanoseconds as JSON
+usage: signalcost.py [--callgrind] [ROUNDS]       prints JSON
 
-One QEMU has both devices. Rings and buffers are written in shared guest
-memory, registers by qtest; what counts is the CPU time of QEMU's main thread.
-A register access by qtest takes tens of times what ringing an eventfd does, so
-that the two cannot be told apart: the comparison with ivshmem is one of 1 and
-64 accesses. The cost of a target is that of a request to it, less an access.
+Counted is the CPU time of QEMU's main thread, which does all of the devices'
+work here. Each figure is what is left when that of as many register accesses
+which do nothing is taken off. The accesses are handed over many at a time,
+those that do something and those that do nothing by turns.
 """
 
-import array
+import argparse
 import contextlib
 import json
-import mmap
 import os
-import pathlib
 import socket
 import statistics
 import struct
-import subprocess
-import sys
-import tempfile
 import time
 
-TOP = pathlib.Path(__file__).resolve().parent.parent.parent
-sys.path[:0] = [str(TOP / "tests"), str(TOP / "scripts")]
+import signalcount
 
-# pylint: disable=wrong-import-position
-from qtestpci import QTest, VirtioPci   # noqa: E402
-from vadis import paths                 # noqa: E402
+from signalqemu import (ALL, BY_MASK, MASK, NODE_ALL, REMOTE, TARGETS, UNICAST,
+                        Machine, Node)
 
-TARGETS = 64
-SIGNAL_SLOT, IVSHMEM_SLOT = 4, 5
-IVSHMEM_BAR, MSIX_BAR = 0xe1000000, 0xe2000000
-DOORBELL, POSITION = 12, 8
-MEMORY = 64 << 20
-VERSION_1, MASK = 1 << 32, 1 << 0
-WRITE, NEXT = 2, 1
-MAGIC, HELLO, PING = 0x4b4e4c53, 1, 5
-# The queues' memory: each has its descriptors, rings and buffers in a part.
-BASE, PART = 16 << 20, 0x8000
-SIZE = 64
-AVAIL, USED, BUFFERS = 0x2000, 0x3000, 0x4000
-SENDQ, EVENTQ0 = 1, 2
-EVENT_SIZE, REQUEST_ROOM, REPLY_AT = 32, 128, 64
+# So many requests fit into the event queues at once
+BATCH = 32
+COUNTS = (1, 4, 16, 64)
+MAGIC, HELLO, SIGNAL, STATUS, PING, HEADER = 0x4b4e4c53, 1, 2, 3, 5, 16
 
 
-class IvshmemServer:
-    """Gives QEMU a peer 1 with an eventfd for each vector."""
-
-    def __init__(self, connection):
-        shared = os.memfd_create("ivshmem")
-        os.ftruncate(shared, 1 << 20)
-        self.fds = [os.eventfd(0, os.EFD_NONBLOCK) for _ in range(2 * TARGETS)]
-        self.say(connection, 0)
-        self.say(connection, 0)
-        self.say(connection, -1, shared)
-        for peer in (1, 0):
-            for fd in self.fds[peer * TARGETS:][:TARGETS]:
-                self.say(connection, peer, fd)
-        os.close(shared)
-
-    @staticmethod
-    def say(connection, value, fd=None):
-        """A message of the protocol: a number, perhaps with a file."""
-        files = [] if fd is None else [
-            (socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", [fd]))]
-        connection.sendmsg([struct.pack("<q", value)], files)
+def interleaved(machine, actions, times):
+    """Median CPU time of each action, ns: {name: lines()} by turns."""
+    found = {name: [] for name in actions}
+    for _ in range(times):
+        for name, lines in actions.items():
+            todo = lines()
+            before = machine.cpu()
+            machine.do(todo)
+            found[name].append(machine.cpu() - before)
+    return {name: statistics.median(took) for name, took in found.items()}
 
 
-class Machine:
-    """QEMU with both devices; a context manager."""
+def sends(node, quiet=False, times=BATCH):
+    """An action: requests, for which there are buffers."""
+    def lines():
+        node.refill(quiet)
+        return node.sends(times)
+    return lines
 
-    def __init__(self):
-        self.stack = contextlib.ExitStack()
-        self.sent = self.given = 0
 
-    def __enter__(self):
-        with contextlib.ExitStack() as stack:
-            home = pathlib.Path(stack.enter_context(
-                tempfile.TemporaryDirectory(prefix="vadis-signal-")))
-            self._start(stack, home)
-            self.stack = stack.pop_all()
-        return self
+def calls_of(machine, lines):
+    """How often QEMU calls read() or write() for them."""
+    before = machine.calls()
+    machine.do(lines)
+    return machine.calls() - before
 
-    def __exit__(self, *_):
-        self.stack.close()
 
-    def _start(self, stack, home):
-        binary = paths.qemu()
-        listeners = {}
-        for name in ("qtest", "ivshmem"):
-            listeners[name] = stack.enter_context(socket.socket(
-                socket.AF_UNIX))
-            listeners[name].bind(str(home / name))
-            listeners[name].listen()
-            listeners[name].settimeout(60)
-        ram = home / "ram"
-        ram.touch()
-        os.truncate(ram, MEMORY)
-        self.qemu = subprocess.Popen(
-            [str(binary), *paths.firmware_args(binary), "-nodefaults",
-             "-display", "none", "-machine", "q35,accel=qtest,memory-backend=m",
-             "-m", str(MEMORY >> 20), "-object",
-             f"memory-backend-file,id=m,size={MEMORY},share=on,"
-             f"mem-path={ram}", "-qtest", f"unix:{home}/qtest",
-             "-qtest-log", "none",
-             "-chardev", f"socket,id=iv,path={home}/ivshmem", "-device",
-             f"ivshmem-doorbell,addr={IVSHMEM_SLOT},chardev=iv,"
-             f"vectors={TARGETS}", "-device",
-             f"virtio-signal-pci,addr={SIGNAL_SLOT},targets={TARGETS},"
-             "ioeventfd=off", "-object", "signal-bus,id=bus0", "-chardev",
-             f"socket,id=link,path={home}/link,server=on,wait=off", "-object",
-             "signal-link,id=link1,signal-bus=bus0,chardev=link,local-node=0,"
-             "peer-node=1"],
-            stdin=subprocess.DEVNULL)
-        stack.callback(self.qemu.wait)
-        stack.callback(self.qemu.kill)
-        connection = stack.enter_context(listeners["ivshmem"].accept()[0])
-        self.server = IvshmemServer(connection)
-        connection = stack.enter_context(listeners["qtest"].accept()[0])
-        self.qtest = QTest(connection)
-        file = stack.enter_context(open(ram, "r+b"))
-        self.ram = stack.enter_context(mmap.mmap(file.fileno(), MEMORY))
-        self.link = stack.enter_context(socket.socket(socket.AF_UNIX))
-        self.link.connect(str(home / "link"))
-        self._ivshmem()
-        self._signal()
-        self.frames = 0
-        self.frame(HELLO, struct.pack("<HHHHIIHHIQ", 1, 1, 1, 0, 3, 4, 1, 1, 0,
-                                      1))
-        # Its HELLO, and what it has to say of its device
-        for size in (32, 8):
-            self.link.recv(16 + size, socket.MSG_WAITALL)
+def check(machine, node):
+    """A broadcast and a doorbell for each vector interrupt by all of them:
+    {name: how often QEMU calls read() or write() meanwhile}."""
+    ivshmem, calls = machine.ivshmem, {}
+    node.request(BY_MASK, mask=(1 << TARGETS) - 1)
+    machine.messages()
+    calls["broadcast"] = calls_of(machine, node.sends(1))
+    assert node.delivered() == TARGETS
+    assert machine.messages() == [2 + n for n in range(TARGETS)]
+    calls["doorbells"] = calls_of(machine, ivshmem.doorbells(0))
+    assert machine.messages() == list(range(TARGETS))
+    # Each is heard by itself, also when they ring again.
+    assert calls_of(machine, 4 * ivshmem.doorbells(0)) >= 8 * TARGETS
+    machine.messages()
+    calls["eventfds"] = calls_of(machine, ivshmem.doorbells(1))
+    assert not machine.messages() and ivshmem.rung(1) == [1] * TARGETS
+    node.refill(quiet=True)
+    machine.do(node.sends(1))
+    assert node.delivered() == TARGETS and not machine.messages()
+    return calls
+
+
+def against_ivshmem(machine, node, turns, times):
+    """A row of figures of broadcasts and doorbells, so many in a row."""
+    ivshmem = machine.ivshmem
+    node.request(BY_MASK, mask=(1 << TARGETS) - 1)
+    got = interleaved(machine, {
+        "nothing": list,
+        "accesses": lambda: turns * ivshmem.accesses(),
+        "delivered": lambda: turns * ivshmem.doorbells(0),
+        "rung": lambda: turns * ivshmem.doorbells(1),
+        "kicks": lambda: node.kicks(turns),
+        "sends": sends(node, times=turns),
+        "quiet": sends(node, quiet=True, times=turns)}, times)
+    assert node.delivered() == TARGETS
+    assert not any(ivshmem.rung(0))
+    assert ivshmem.rung(1) == [turns * times] * TARGETS
+    row = {f"{name} {turns}": (got[did] - got[idle]) / turns
+           for name, did, idle in (("doorbells", "delivered", "accesses"),
+                                   ("eventfds", "rung", "accesses"),
+                                   ("broadcast", "sends", "kicks"),
+                                   ("quiet", "quiet", "kicks"))}
+    access = (got["accesses"] - got["nothing"]) / turns / TARGETS
+    row[f"doorbells {turns}, all"] = (row[f"doorbells {turns}"] +
+                                      TARGETS * access)
+    row[f"broadcast {turns}, all"] = row[f"broadcast {turns}"] + access
+    return row
+
+
+def targets_round(machine, node, times):
+    """A row of figures of requests to 1 to TARGETS targets."""
+    row = {}
+    for targets in COUNTS:
+        node.request(BY_MASK, mask=(1 << targets) - 1)
+        got = interleaved(machine, {"kicks": lambda: node.kicks(BATCH),
+                                    "sends": sends(node)}, times)
+        assert node.delivered() == targets
+        row[f"of {targets}"] = (got["sends"] - got["kicks"]) / BATCH
+    return row
+
+
+def bus_args():
+    """(device arguments, others) for a bus of 1 more node than each of
+    COUNTS."""
+    objects, nodes = [], []
+    for count in COUNTS:
+        objects += ["-object", f"signal-bus,id=bus{count}"]
+        nodes += [f",targets=1,signal-bus=bus{count},node={i}"
+                  for i in range(count + 1)]
+    return nodes, objects
+
+
+def bus_nodes(machine):
+    """Start all nodes: {count: those of its bus}, of which the first sends"""
+    buses, number = {}, 0
+    for count in COUNTS:
+        # The sender comes last: there is no news of the others for it. What
+        # they hear of each other takes the buffers that they begin with.
+        others = [Node(machine, number + i, 1, REMOTE)
+                  for i in range(1, count + 1)]
+        buses[count] = [Node(machine, number, 1, REMOTE), *others]
+        number += count + 1
+    return buses
+
+
+def refilled(nodes):
+    """An action: BATCH requests of the first, for which all have buffers."""
+    def lines():
+        for node in nodes:
+            node.refill()
+        return nodes[0].sends(BATCH)
+    return lines
+
+
+def nodes_round(machine, buses, times):
+    """A row of figures of requests to the last of N nodes, and to all."""
+    row = {}
+    for name, mode in (("node of", UNICAST), ("nodes", ALL)):
+        actions = {}
+        for count, nodes in buses.items():
+            nodes[0].request(mode, node=NODE_ALL if mode == ALL else count)
+            actions[f"kicks {count}"] = lambda s=nodes[0]: s.kicks(BATCH)
+            actions[f"{name} {count}"] = refilled(nodes)
+        got = interleaved(machine, actions, times)
+        # One of them comes after the longest of the others.
+        idle = statistics.median(got[f"kicks {count}"] for count in buses)
+        for count, nodes in buses.items():
+            assert nodes[0].delivered() == (count + 1 if mode == ALL else 1)
+            row[f"{name} {count}"] = (got[f"{name} {count}"] - idle) / BATCH
+    return row
+
+
+class Peer:
+    """One end of a link, which QEMU has the other of."""
+
+    def __init__(self, path):
+        self.socket = socket.socket(socket.AF_UNIX)
+        self.socket.connect(path)
+        self.seq = 0
 
     def frame(self, kind, body):
-        """Say something on the link."""
-        self.link.sendall(struct.pack("<IHHII", MAGIC, 1, kind, len(body),
-                                      self.frames) + body)
-        self.frames += 1
+        """Say something."""
+        self.socket.sendall(struct.pack("<IHHII", MAGIC, 1, kind, len(body),
+                                        self.seq) + body)
+        self.seq += 1
+
+    def get(self, size):
+        """The body of the next frame, which has this size."""
+        return self.socket.recv(HEADER + size, socket.MSG_WAITALL)[HEADER:]
+
+    def hello(self, node, peer_node):
+        """Introduce itself as `node`, that is ready and has a target."""
+        self.frame(HELLO, struct.pack("<HHHHIIHHIQ", 1, 1, node, peer_node, 3,
+                                      64, 1, 2, 0, 1))
+        # Its HELLO, and what it has to say of its device
+        for size in (32, 8):
+            self.get(size)
 
     def ping(self):
-        """A round trip on the link."""
+        """A PING and its PONG"""
         self.frame(PING, bytes(8))
-        assert len(self.link.recv(24, socket.MSG_WAITALL)) == 24
+        assert self.get(8) == bytes(8)
 
-    def _ivshmem(self):
-        """Give its registers an address."""
-        for offset, value in ((0x10, IVSHMEM_BAR), (4, 2)):
-            self.qtest.command(f"outl 0xcf8 "
-                               f"{0x80000000 | IVSHMEM_SLOT << 11 | offset:#x}")
-            self.qtest.command(f"outl 0xcfc {value:#x}")
+    def signal(self):
+        """A request and its STATUS: target 0 of node 0 is interrupted."""
+        self.frame(SIGNAL, struct.pack("<2I8H2Q", 0, 0, 1, 0, 0, UNICAST, 0, 0,
+                                       0, 0xffff, 0, 0))
+        body = struct.unpack("<2I2H3I", self.get(24))
+        assert body == (0, 0, 0, 0, 1, 0, 0), body
 
-    def put(self, addr, fmt, *values):
-        struct.pack_into("<" + fmt, self.ram, addr, *values)
-
-    def _signal(self):
-        """Start the device: send queue 1, event queues from 2 on."""
-        self.device = VirtioPci(self.qtest, SIGNAL_SLOT)
-        self.device.negotiate(VERSION_1 | MASK)
-        for queue in range(EVENTQ0 + TARGETS):
-            part = BASE + queue * PART
-            for i in range(SIZE):
-                self.put(part + AVAIL + 4 + 2 * i, "H", i)
-                self.put(part + 16 * i, "QIHH", part + BUFFERS +
-                         EVENT_SIZE * i, EVENT_SIZE, WRITE, 0)
-            self.device.queue(SIZE, part, part + AVAIL, part + USED, queue)
-        # The request and its reply are one chain, which is used again.
-        part = BASE + SENDQ * PART
-        self.put(part, "QIHH", part + BUFFERS, 0, NEXT, 1)
-        self.put(part + 16, "QIHH", part + BUFFERS + REPLY_AT + REQUEST_ROOM,
-                 16, WRITE, 0)
-        for i in range(SIZE):
-            self.put(part + AVAIL + 4 + 2 * i, "H", 0)
-        self.kick_at = self.device.notify_addr(SENDQ)
-
-    def request(self, targets):
-        """Set the request up for the lowest so many targets."""
-        part = BASE + SENDQ * PART
-        self.put(part + BUFFERS, "8H2Q", 0, 0, 0, 1, 0, 1, 0, 0xffff, 0, 0)
-        self.put(part + BUFFERS + 32, "Q", (1 << targets) - 1)
-        self.put(part + 8, "I", 40)
-        self.targets = targets
-
-    def send(self):
-        """Send it once; returns when it is done."""
-        part = BASE + SENDQ * PART
-        self.given += 1
-        for target in range(self.targets):
-            self.put(BASE + (EVENTQ0 + target) * PART + AVAIL + 2, "H",
-                     self.given_of(target))
-        self.sent += 1
-        self.put(part + AVAIL + 2, "H", self.sent & 0xffff)
-        self.qtest.store(2, self.kick_at, SENDQ)
-
-    def given_of(self, target):
-        """One buffer more than the device has used."""
-        used, = struct.unpack_from("<H", self.ram, BASE + (EVENTQ0 + target) *
-                                   PART + USED + 2)
-        return used + 1 & 0xffff
-
-    def check(self):
-        """The last request reached all of its targets."""
-        part = BASE + SENDQ * PART
-        used, = struct.unpack_from("<H", self.ram, part + USED + 2)
-        assert used == self.sent & 0xffff
-        reply = struct.unpack_from("<2H3I", self.ram, part + BUFFERS +
-                                   REPLY_AT + REQUEST_ROOM)
-        assert reply == (0, 0, self.targets, 0, 0), reply
-
-    def doorbells(self, register=DOORBELL):
-        """Ring the 64 doorbells of the peer, or access what does nothing."""
-        for vector in range(TARGETS):
-            self.qtest.store(4, IVSHMEM_BAR + register, 1 << 16 | vector)
-
-    def cpu(self):
-        """ns that QEMU's main thread ran."""
-        path = f"/proc/{self.qemu.pid}/task/{self.qemu.pid}/schedstat"
-        return int(pathlib.Path(path).read_text().split()[0])
-
-    def cost(self, action, times):
-        """CPU time of an action, ns."""
-        before = self.cpu()
-        for _ in range(times):
-            action()
-        return (self.cpu() - before) / times
+    def answer(self, requests):
+        """Take so many requests, then say of each that it was delivered."""
+        text = b""
+        for seq in range(self.seq, self.seq + requests):
+            body = struct.pack("<8s2H3I", self.get(40)[:8], 0, 0, 1, 0, 0)
+            text += struct.pack("<IHHII", MAGIC, 1, STATUS, len(body),
+                                seq) + body
+        self.socket.sendall(text)
+        self.seq += requests
 
 
 @contextlib.contextmanager
-def echo():
-    """A round trip on a socket, to a process that does nothing else."""
+def apart(*machines):
+    """QEMUs' main threads stay on one CPU, and this process on another, if
+    there is one: what they have in its caches stays there."""
+    cpus = os.sched_getaffinity(0)
+    for machine in machines:
+        os.sched_setaffinity(machine.pid, {max(cpus)})
+    os.sched_setaffinity(0, {min(cpus)})
+    try:
+        yield
+    finally:
+        os.sched_setaffinity(0, cpus)
+
+
+@contextlib.contextmanager
+def echo(cpu):
+    """A round trip on a socket, to a process on `cpu` that only answers."""
     ours, theirs = socket.socketpair()
     child = os.fork()
     if not child:
+        os.sched_setaffinity(0, {cpu})
         ours.close()
         while data := theirs.recv(24, socket.MSG_WAITALL):
             theirs.sendall(data)
@@ -249,46 +253,129 @@ def echo():
     os.waitpid(child, 0)
 
 
-def median_time(action, times):
-    """Median of an action's time, ns."""
-    took = []
-    for _ in range(times):
-        began = time.monotonic_ns()
-        action()
-        took.append(time.monotonic_ns() - began)
-    return statistics.median(took)
+def trips_round(node, actions, times):
+    """Median time of each of the actions, by turns; ns."""
+    found = {name: [] for name in actions}
+    for i in range(times):
+        if i % BATCH == 0:
+            node.refill()
+        for name, action in actions.items():
+            began = time.monotonic_ns()
+            action()
+            found[name].append(time.monotonic_ns() - began)
+    return {name: statistics.median(took) for name, took in found.items()}
 
 
-def measure(rounds, times=100):
-    """Medians of interleaved rounds: a dictionary of ns.
+def link_args(count):
+    """A bus with links to so many nodes, from 1 on."""
+    args = ["-object", "signal-bus,id=bus0"]
+    for i in range(1, count + 1):
+        args += ["-chardev", f"socket,id=chr{i},path={{home}}/link{i},"
+                 "server=on,wait=off", "-object",
+                 f"signal-link,id=link{i},signal-bus=bus0,chardev=chr{i},"
+                 f"local-node=0,peer-node={i}"]
+    return args
 
-    :return: CPU time of 64 "doorbells" and of a "broadcast" to 64 targets; of a
-             request "of N" targets, its register access taken off; time of a
-             round trip on the "link" and on a "socket"
+
+def link_peers(machine, count):
+    """The other ends of those links."""
+    peers = [Peer(f"{machine.home}/link{i}") for i in range(1, count + 1)]
+    for i, peer in enumerate(peers, 1):
+        peer.hello(i, 0)
+    return peers
+
+
+def links_round(linked, times):
+    """A row of figures of requests to the last of N links; linked: {N:
+    (machine, its node, the peers)}"""
+    row = {}
+    for count, (machine, node, peers) in linked.items():
+        node.request(UNICAST, node=count)
+        took = {"kicks": [], "sends": []}
+        for _ in range(times):
+            for name, lines in (("kicks", node.kicks(BATCH)),
+                                ("sends", node.sends(BATCH))):
+                before = machine.cpu()
+                machine.do(lines)
+                if name == "sends":
+                    peers[-1].answer(BATCH)
+                machine.do([])
+                took[name].append(machine.cpu() - before)
+            assert node.delivered() == 1
+        row[f"link of {count}"] = (statistics.median(took["sends"]) -
+                                   statistics.median(took["kicks"])) / BATCH
+    return row
+
+
+def one_device(**how):
+    """A machine with a device of all targets, beside ivshmem."""
+    return Machine([f",targets={TARGETS},signal-bus=bus0"], link_args(1), True,
+                   **how)
+
+
+def many_devices(**how):
+    """A machine with the buses."""
+    return Machine(*bus_args(), **how)
+
+
+def measure(rounds, times=50):
+    """{"rounds": a dictionary of ns for each, "calls": those of check()}
+
+    All but trips are CPU time, register accesses taken off where it does not
+    say "all".
+
+    "doorbells T": 64 that the device rings at itself, with interrupts; T of
+                   these in a row, as also of the next three
+    "eventfds T": 64 rung at a peer that does not look
+    "broadcast T", "quiet T": to 64 targets, with interrupts and without
+    "of N": a request of N targets
+    "node of N": a request to one of N nodes; "nodes N": one to all of N,
+                 and to the sender's
+    "link of N": a request to one of N links, and its answer
+    "ping", "signal", "socket": time of a round trip, on a link and without
     """
-    got = {}
-    with Machine() as machine, echo() as trip:
-        machine.request(TARGETS)
-        machine.send()
-        machine.check()
-        machine.doorbells()
-        assert all(os.eventfd_read(fd) == 1
-                   for fd in machine.server.fds[TARGETS:])
+    found = []
+    with contextlib.ExitStack() as stack:
+        one = stack.enter_context(one_device())
+        many = stack.enter_context(many_devices())
+        node = Node(one, 0, TARGETS, MASK | REMOTE)
+        calls = check(one, node)
+        buses = bus_nodes(many)
+        peer, = link_peers(one, 1)
+        linked = {}
+        for count in COUNTS:
+            machine = stack.enter_context(Machine(
+                [",targets=1,signal-bus=bus0"], link_args(count)))
+            sender = Node(machine, 0, 1, REMOTE)
+            linked[count] = machine, sender, link_peers(machine, count)
+        stack.enter_context(apart(one, many, *(m for m, *_ in
+                                               linked.values())))
+        trip = stack.enter_context(echo(max(os.sched_getaffinity(one.pid))))
         for _ in range(rounds):
-            idle = machine.cost(lambda: machine.doorbells(POSITION), times)
-            row = {"doorbells": machine.cost(machine.doorbells, times)}
-            for targets in (1, 4, 16, TARGETS):
-                machine.request(targets)
-                cost = machine.cost(machine.send, times)
-                machine.check()
-                row[f"of {targets}"] = cost - idle / TARGETS
-            row["broadcast"] = cost
-            row["link"] = median_time(machine.ping, times * 4)
-            row["socket"] = median_time(trip, times * 4)
-            for name, value in row.items():
-                got.setdefault(name, []).append(value)
-    return {name: statistics.median(values) for name, values in got.items()}
+            found.append({
+                **against_ivshmem(one, node, 1, times),
+                **against_ivshmem(one, node, 16, max(1, times // 4)),
+                **targets_round(one, node, times),
+                **nodes_round(many, buses, times // 2),
+                **links_round(linked, times // 2),
+                **trips_round(node, {"ping": peer.ping, "socket": trip,
+                                     "signal": peer.signal}, times * 8)})
+    return {"rounds": found, "calls": calls}
+
+
+def main():
+    """The command"""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("rounds", type=int, nargs="?", default=15)
+    parser.add_argument("--callgrind", action="store_true")
+    args = parser.parse_args()
+    found = measure(args.rounds)
+    if args.callgrind:
+        found["instructions"] = {
+            **signalcount.count_targets(one_device, COUNTS),
+            **signalcount.count_nodes(many_devices, bus_nodes, COUNTS)}
+    print(json.dumps(found))
 
 
 if __name__ == "__main__":
-    print(json.dumps(measure(int(sys.argv[1]) if sys.argv[1:] else 15)))
+    main()

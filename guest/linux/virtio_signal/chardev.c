@@ -2,9 +2,9 @@
 /*
  * virtio_signal: /dev/vsignalN
  */
-#include <linux/cpumask.h>
+#include <linux/compat.h>
+#include <linux/err.h>
 #include <linux/fs.h>
-#include <linux/idr.h>
 #include <linux/module.h>
 #include <linux/mm.h>
 #include <linux/poll.h>
@@ -19,27 +19,26 @@
  * struct vs_file - an open file
  * @head: records ever written to @records
  * @tail: records ever read
+ * @poll_lock: serialises changes of @poll_ns
  * @poll_ns: how long to poll before sleeping
  */
 struct vs_file {
 	struct virtio_signal *vs;
-	struct virtio_signal_client client;
+	struct virtio_signal_client *client;
 	wait_queue_head_t wait;
 	struct mutex read_lock;
 	spinlock_t lock;
+	struct mutex poll_lock;
 	u32 filter;
 	u32 poll_ns;
 	u32 head, tail, dropped;
 	struct vsignal_record *records;
 };
 
-static DEFINE_IDA(vs_ida);
-
-static void vs_file_event(struct virtio_signal_client *client,
-			  unsigned int target,
+static void vs_file_event(void *context, unsigned int target,
 			  const struct virtio_signal_event *event)
 {
-	struct vs_file *f = container_of(client, struct vs_file, client);
+	struct vs_file *f = context;
 	u16 class_id = le16_to_cpu((__force __le16)event->class_id);
 	unsigned long flags;
 
@@ -62,37 +61,88 @@ static void vs_file_event(struct virtio_signal_client *client,
 	wake_up_interruptible(&f->wait);
 }
 
+/* Readers see the end of the file. */
+static void vs_file_gone(void *context)
+{
+	struct vs_file *f = context;
+
+	wake_up_interruptible(&f->wait);
+}
+
+static bool vs_file_waits(void *context)
+{
+	struct vs_file *f = context;
+
+	return wq_has_sleeper(&f->wait);
+}
+
+static const struct virtio_signal_ops vs_file_client = {
+	.event = vs_file_event,
+	.gone = vs_file_gone,
+};
+
 static int vs_file_open(struct inode *inode, struct file *file)
 {
 	struct virtio_signal *vs = container_of(file->private_data,
 						struct virtio_signal, misc);
+	static const struct virtio_signal_match all = {
+		.classes = ~0u,
+		.node = VIRTIO_SIGNAL_ANY,
+		.target = VIRTIO_SIGNAL_ANY,
+		.signal = VIRTIO_SIGNAL_ANY,
+	};
 	struct vs_file *f = kzalloc(sizeof(*f), GFP_KERNEL);
 
+	int err = -ENOMEM;
+
 	if (!f)
-		return -ENOMEM;
+		return err;
 	f->records = kvcalloc(RECORDS, sizeof(*f->records), GFP_KERNEL);
-	if (!f->records) {
-		kfree(f);
-		return -ENOMEM;
-	}
+	if (!f->records)
+		goto free;
 	f->vs = vs;
 	f->filter = ~0u;
-	f->client.event = vs_file_event;
 	init_waitqueue_head(&f->wait);
 	mutex_init(&f->read_lock);
+	mutex_init(&f->poll_lock);
 	spin_lock_init(&f->lock);
-	vs_get(vs);
+	f->client = vs_client_register(vs, &all, &vs_file_client,
+				       vs_file_waits, f);
+	if (IS_ERR(f->client)) {
+		err = PTR_ERR(f->client);
+		goto free;
+	}
 	file->private_data = f;
-	virtio_signal_register(vs, &f->client);
 	return stream_open(inode, file);
+
+free:
+	kvfree(f->records);
+	kfree(f);
+	return err;
+}
+
+/* Others may poll with other limits: the last one to leave is told apart. */
+static void vs_file_set_poll(struct vs_file *f, u32 ns)
+{
+	u32 old;
+
+	mutex_lock(&f->poll_lock);
+	old = f->poll_ns;
+	if (ns && !old)
+		vs_poll_begin(f->vs);
+	WRITE_ONCE(f->poll_ns, ns);
+	if (!ns && old)
+		vs_poll_end(f->vs);
+	mutex_unlock(&f->poll_lock);
 }
 
 static int vs_file_release(struct inode *inode, struct file *file)
 {
 	struct vs_file *f = file->private_data;
 
-	virtio_signal_unregister(f->vs, &f->client);
-	vs_put(f->vs);
+	vs_file_set_poll(f, 0);
+	/* With the last reference to a device that is gone */
+	virtio_signal_unregister(f->client);
 	kvfree(f->records);
 	kfree(f);
 	return 0;
@@ -103,16 +153,24 @@ static bool vs_file_empty(struct vs_file *f)
 	return READ_ONCE(f->head) == READ_ONCE(f->tail);
 }
 
-static bool vs_file_take(struct vs_file *f, struct vsignal_record *record)
+/* With the read lock, which makes the oldest record stay where it is. */
+static bool vs_file_peek(struct vs_file *f, struct vsignal_record *record)
 {
 	bool any;
 
 	spin_lock_irq(&f->lock);
 	any = f->head != f->tail;
 	if (any)
-		*record = f->records[f->tail++ % RECORDS];
+		*record = f->records[f->tail % RECORDS];
 	spin_unlock_irq(&f->lock);
 	return any;
+}
+
+static void vs_file_pop(struct vs_file *f)
+{
+	spin_lock_irq(&f->lock);
+	f->tail++;
+	spin_unlock_irq(&f->lock);
 }
 
 static bool vs_file_ready(void *context)
@@ -120,24 +178,37 @@ static bool vs_file_ready(void *context)
 	return !vs_file_empty(context);
 }
 
+static bool vs_file_dead(struct vs_file *f)
+{
+	return READ_ONCE(f->vs->state) == VS_DEAD;
+}
+
 /* Returns 0 with records there, 1 without a device, or an error. */
 static int vs_file_wait(struct vs_file *f, bool nonblock)
 {
-	int err;
+	DEFINE_WAIT(sleeper);
+	int err = 0;
 
-	while (vs_file_empty(f)) {
-		if (READ_ONCE(f->vs->dead))
-			return 1;
-		if (nonblock)
-			return -EAGAIN;
-		if (vs_poll(f->vs, READ_ONCE(f->poll_ns), vs_file_ready, f))
+	if (!vs_file_empty(f))
+		return 0;
+	if (vs_file_dead(f))
+		return 1;
+	if (nonblock)
+		return -EAGAIN;
+	if (vs_poll(f->vs, READ_ONCE(f->poll_ns), vs_file_ready, f))
+		return 0;
+	for (;;) {
+		prepare_to_wait(&f->wait, &sleeper, TASK_INTERRUPTIBLE);
+		if (!vs_file_empty(f) || vs_file_dead(f))
 			break;
-		err = wait_event_interruptible(f->wait, !vs_file_empty(f) ||
-					       READ_ONCE(f->vs->dead));
+		err = signal_pending(current) ? -ERESTARTSYS : 0;
 		if (err)
-			return err;
+			break;
+		vs_poll_wake(f->vs);
+		schedule();
 	}
-	return 0;
+	finish_wait(&f->wait, &sleeper);
+	return !vs_file_empty(f) ? 0 : err ?: 1;
 }
 
 static ssize_t vs_file_read(struct file *file, char __user *buf, size_t len,
@@ -158,11 +229,12 @@ static ssize_t vs_file_read(struct file *file, char __user *buf, size_t len,
 		if (mutex_lock_interruptible(&f->read_lock))
 			return -ERESTARTSYS;
 		while (len - done >= sizeof(record) &&
-		       vs_file_take(f, &record)) {
+		       vs_file_peek(f, &record)) {
 			if (copy_to_user(buf + done, &record, sizeof(record))) {
 				done = done ?: -EFAULT;
 				break;
 			}
+			vs_file_pop(f);
 			done += sizeof(record);
 		}
 		mutex_unlock(&f->read_lock);
@@ -175,13 +247,12 @@ static __poll_t vs_file_poll(struct file *file, poll_table *wait)
 	struct vs_file *f = file->private_data;
 	__poll_t mask = EPOLLOUT | EPOLLWRNORM;
 
-	/* Not for a caller who only has a look */
-	if (vs_file_empty(f) && !poll_does_not_wait(wait))
-		vs_poll(f->vs, READ_ONCE(f->poll_ns), vs_file_ready, f);
 	poll_wait(file, &f->wait, wait);
 	if (!vs_file_empty(f))
 		mask |= EPOLLIN | EPOLLRDNORM;
-	if (READ_ONCE(f->vs->dead))
+	else
+		vs_poll_wake(f->vs);
+	if (vs_file_dead(f))
 		mask |= EPOLLHUP;
 	return mask;
 }
@@ -237,66 +308,48 @@ static long vs_ioctl_send(struct vs_file *f, void __user *arg)
 	return err;
 }
 
-/* Memory for a command and its reply: the device writes to both. */
-struct vs_command {
-	struct virtio_signal_ctrl cmd;
-	struct virtio_signal_ctrl_reply reply;
-	struct virtio_signal_peer peers[VSIGNAL_PEERS_MAX];
-};
-
 static long vs_ioctl_peers(struct vs_file *f, struct vsignal_peers __user *arg)
 {
-	struct vs_command *c = kzalloc(sizeof(*c), GFP_KERNEL);
+	struct virtio_signal_ctrl cmd = {
+		.command = (__force u16)cpu_to_le16(VIRTIO_SIGNAL_CTRL_PEERS),
+	};
+	struct virtio_signal_ctrl_reply *reply;
+	size_t size = struct_size(reply, peers, VSIGNAL_PEERS_MAX);
 	u16 first, count;
 	u32 more;
-	int err = -EFAULT;
+	int err;
 
-	if (!c)
-		return -ENOMEM;
 	if (get_user(first, &arg->first))
-		goto out;
-	c->cmd.command = cpu_to_le16(VIRTIO_SIGNAL_CTRL_PEERS);
-	c->cmd.arg = (__force u16)cpu_to_le16(first);
-	err = vs_ctrl(f->vs, &c->cmd, &c->reply,
-		      sizeof(c->reply) + sizeof(c->peers));
+		return -EFAULT;
+	reply = kzalloc(size, GFP_KERNEL);
+	if (!reply)
+		return -ENOMEM;
+	cmd.arg = (__force u16)cpu_to_le16(first);
+	err = vs_ctrl(f->vs, &cmd, reply, size);
 	if (err)
 		goto out;
-	count = le16_to_cpu((__force __le16)c->reply.count);
-	more = le32_to_cpu((__force __le32)c->reply.more);
-	if (c->reply.status || count > VSIGNAL_PEERS_MAX)
+	count = le16_to_cpu((__force __le16)reply->count);
+	more = le32_to_cpu((__force __le32)reply->more);
+	if (reply->status || count > VSIGNAL_PEERS_MAX)
 		err = -EIO;
 	else if (put_user(count, &arg->count) || put_user(more, &arg->more) ||
-		 copy_to_user(arg->peers, c->peers, count * sizeof(*c->peers)))
+		 copy_to_user(arg->peers, reply->peers,
+			      count * sizeof(*reply->peers)))
 		err = -EFAULT;
 out:
-	kfree(c);
+	kfree(reply);
 	return err;
 }
 
 static long vs_ioctl_accept(struct vs_file *f, void __user *arg)
 {
-	struct vs_command *c = kzalloc(sizeof(*c), GFP_KERNEL);
 	struct vsignal_accept accept;
-	int err = -EFAULT;
 
-	if (!c)
-		return -ENOMEM;
-	if (!copy_from_user(&accept, arg, sizeof(accept))) {
-		/* A CPU that has not started has no handler for it. */
-		err = -ENXIO;
-		if (accept.classes & (1u << VIRTIO_SIGNAL_CLASS_NMI) &&
-		    (accept.target >= nr_cpu_ids || !cpu_online(accept.target)))
-			goto out;
-		c->cmd.command = cpu_to_le16(VIRTIO_SIGNAL_CTRL_ACCEPT);
-		c->cmd.arg = (__force u16)cpu_to_le16(accept.target);
-		c->cmd.value = (__force u32)cpu_to_le32(accept.classes);
-		err = vs_ctrl(f->vs, &c->cmd, &c->reply, sizeof(c->reply));
-		if (!err && c->reply.status)
-			err = -EINVAL;
-	}
-out:
-	kfree(c);
-	return err;
+	if (copy_from_user(&accept, arg, sizeof(accept)))
+		return -EFAULT;
+	if (accept.reserved)
+		return -EINVAL;
+	return virtio_signal_accept(f->vs, accept.target, accept.classes);
 }
 
 static long vs_file_ioctl(struct file *file, unsigned int cmd,
@@ -304,6 +357,7 @@ static long vs_file_ioctl(struct file *file, unsigned int cmd,
 {
 	struct vs_file *f = file->private_data;
 	void __user *arg = (void __user *)argument;
+	u32 value;
 
 	switch (cmd) {
 	case VSIGNAL_INFO:
@@ -316,11 +370,16 @@ static long vs_file_ioctl(struct file *file, unsigned int cmd,
 	case VSIGNAL_ACCEPT:
 		return vs_ioctl_accept(f, arg);
 	case VSIGNAL_POLL:
-		if (!virtio_has_feature(f->vs->vdev, VIRTIO_SIGNAL_F_POLL))
-			return -EOPNOTSUPP;
-		return get_user(f->poll_ns, (u32 __user *)arg);
 	case VSIGNAL_FILTER:
-		return get_user(f->filter, (u32 __user *)arg);
+		if (get_user(value, (u32 __user *)arg))
+			return -EFAULT;
+		if (cmd == VSIGNAL_FILTER)
+			WRITE_ONCE(f->filter, value);
+		else if (f->vs->can_poll)
+			vs_file_set_poll(f, value);
+		else
+			return -EOPNOTSUPP;
+		return 0;
 	default:
 		return -ENOTTY;
 	}
@@ -334,41 +393,27 @@ static const struct file_operations vs_file_ops = {
 	.write = vs_file_write,
 	.poll = vs_file_poll,
 	.unlocked_ioctl = vs_file_ioctl,
+	.compat_ioctl = compat_ptr_ioctl,
 };
 
 int vs_chardev_create(struct virtio_signal *vs)
 {
 	int err;
 
-	vs->id = ida_alloc(&vs_ida, GFP_KERNEL);
-	if (vs->id < 0)
-		return vs->id;
 	vs->misc.minor = MISC_DYNAMIC_MINOR;
 	vs->misc.name = kasprintf(GFP_KERNEL, "vsignal%d", vs->id);
 	vs->misc.fops = &vs_file_ops;
 	vs->misc.mode = 0600;
 	vs->misc.parent = &vs->vdev->dev;
 	err = vs->misc.name ? misc_register(&vs->misc) : -ENOMEM;
-	if (err) {
+	if (err)
 		kfree(vs->misc.name);
-		ida_free(&vs_ida, vs->id);
-	}
 	return err;
 }
 
-/* Readers see the end of the file; the last close frees the device. */
+/* Files that are open stay, and keep the device's memory. */
 void vs_chardev_remove(struct virtio_signal *vs)
 {
-	struct virtio_signal_client *client;
-
 	misc_deregister(&vs->misc);
-	WRITE_ONCE(vs->dead, true);
-	read_lock_irq(&vs->clients_lock);
-	list_for_each_entry(client, &vs->clients, list)
-		if (client->event == vs_file_event)
-			wake_up_interruptible(&container_of(client,
-					struct vs_file, client)->wait);
-	read_unlock_irq(&vs->clients_lock);
 	kfree(vs->misc.name);
-	ida_free(&vs_ida, vs->id);
 }

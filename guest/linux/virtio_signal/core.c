@@ -1,33 +1,24 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /*
- * virtio_signal: the driver of virtio-signal, control and send queues
+ * virtio_signal: the driver of virtio-signal, its life
  */
+#include <linux/cpuhotplug.h>
+#include <linux/cpumask.h>
 #include <linux/debugfs.h>
+#include <linux/export.h>
 #include <linux/module.h>
-#include <linux/scatterlist.h>
 #include <linux/slab.h>
 #include <linux/virtio_ids.h>
 #include "virtio_signal.h"
 
-/**
- * struct vs_call - a request in a send queue
- * @data: the request, then room for the reply
- */
-struct vs_call {
-	virtio_signal_done_t *done;
-	void *context;
-	struct virtio_signal_reply reply;
-	u8 data[];
-};
+static enum cpuhp_state vs_cpuhp;
 
 static void vs_free(struct kref *ref)
 {
 	struct virtio_signal *vs = container_of(ref, struct virtio_signal, ref);
-	unsigned int n;
 
-	for (n = 0; vs->targets && n < vs->config.num_targets; n++)
-		kfree(vs->targets[n].events);
-	kvfree(vs->targets);
+	cancel_work_sync(&vs->update);
+	vs_targets_free(vs);
 	kfree(vs->sendqs);
 	kfree(vs);
 }
@@ -37,164 +28,11 @@ void vs_get(struct virtio_signal *vs)
 	kref_get(&vs->ref);
 }
 
-void vs_put(struct virtio_signal *vs)
+void virtio_signal_put(struct virtio_signal *vs)
 {
 	kref_put(&vs->ref, vs_free);
 }
-
-static void vs_call_end(struct vs_call *call,
-			const struct virtio_signal_reply *reply)
-{
-	call->done(call->context, reply);
-	kfree(call);
-}
-
-static void vs_send_interrupt(struct virtqueue *vq)
-{
-	struct virtio_signal *vs = vq->vdev->priv;
-	struct vs_sendq *q = &vs->sendqs[vq->index - VIRTIO_SIGNAL_SENDQ0];
-	struct vs_call *call;
-	unsigned long flags;
-	unsigned int len;
-
-	spin_lock_irqsave(&q->lock, flags);
-	do {
-		virtqueue_disable_cb(vq);
-		while ((call = virtqueue_get_buf(vq, &len))) {
-			/* done() may send the next request. */
-			spin_unlock_irqrestore(&q->lock, flags);
-			vs_call_end(call, len < sizeof(call->reply) ? NULL :
-					  &call->reply);
-			spin_lock_irqsave(&q->lock, flags);
-		}
-	} while (!virtqueue_enable_cb(vq) && !virtqueue_is_broken(vq));
-	spin_unlock_irqrestore(&q->lock, flags);
-}
-
-int virtio_signal_send_async(struct virtio_signal *vs,
-			     const struct virtio_signal_req *req, size_t len,
-			     virtio_signal_done_t *done, void *context,
-			     gfp_t gfp)
-{
-	struct vs_sendq *q = &vs->sendqs[raw_smp_processor_id() %
-					 vs->config.num_sendqs];
-	struct scatterlist out, in, *sgs[] = { &out, &in };
-	struct vs_call *call;
-	unsigned long flags;
-	int err;
-
-	if (len < sizeof(*req) ||
-	    len > sizeof(*req) + vs->config.max_mask_words * sizeof(u64))
-		return -EINVAL;
-	call = kzalloc(struct_size(call, data, len), gfp);
-	if (!call)
-		return -ENOMEM;
-	call->done = done;
-	call->context = context;
-	memcpy(call->data, req, len);
-	sg_init_one(&out, call->data, len);
-	sg_init_one(&in, &call->reply, sizeof(call->reply));
-
-	spin_lock_irqsave(&q->lock, flags);
-	err = vs->dead ? -ENODEV :
-	      virtqueue_add_sgs(q->vq, sgs, 1, 1, call, GFP_ATOMIC);
-	if (!err)
-		virtqueue_kick(q->vq);
-	spin_unlock_irqrestore(&q->lock, flags);
-	if (err)
-		kfree(call);
-	return err;
-}
-
-/* Whoever of the two comes last frees it. */
-struct vs_wait {
-	struct kref ref;
-	struct completion done;
-	bool answered;
-	struct virtio_signal_reply reply;
-};
-
-static void vs_wait_free(struct kref *ref)
-{
-	kfree(container_of(ref, struct vs_wait, ref));
-}
-
-static void vs_wait_done(void *context, const struct virtio_signal_reply *reply)
-{
-	struct vs_wait *wait = context;
-
-	if (reply) {
-		wait->reply = *reply;
-		wait->answered = true;
-	}
-	complete(&wait->done);
-	kref_put(&wait->ref, vs_wait_free);
-}
-
-int virtio_signal_send(struct virtio_signal *vs,
-		       const struct virtio_signal_req *req, size_t len,
-		       struct virtio_signal_reply *reply)
-{
-	struct vs_wait *wait = kzalloc(sizeof(*wait), GFP_KERNEL);
-	int err;
-
-	if (!wait)
-		return -ENOMEM;
-	kref_init(&wait->ref);
-	kref_get(&wait->ref);
-	init_completion(&wait->done);
-	err = virtio_signal_send_async(vs, req, len, vs_wait_done, wait,
-				       GFP_KERNEL);
-	if (err) {
-		kref_put(&wait->ref, vs_wait_free);
-	} else {
-		err = wait_for_completion_interruptible(&wait->done);
-		if (err)
-			err = -EINTR;
-		else if (!wait->answered)
-			err = -ENODEV;
-		else
-			*reply = wait->reply;
-	}
-	kref_put(&wait->ref, vs_wait_free);
-	return err;
-}
-
-static void vs_ctrl_interrupt(struct virtqueue *vq)
-{
-	struct virtio_signal *vs = vq->vdev->priv;
-
-	complete(&vs->ctrl_done);
-}
-
-/* Run a command; @reply is @size bytes that kmalloc() gave, as is @cmd. */
-int vs_ctrl(struct virtio_signal *vs, const struct virtio_signal_ctrl *cmd,
-	    struct virtio_signal_ctrl_reply *reply, size_t size)
-{
-	struct scatterlist out, in, *sgs[] = { &out, &in };
-	unsigned int len;
-	int err;
-
-	sg_init_one(&out, cmd, sizeof(*cmd));
-	sg_init_one(&in, reply, size);
-	down_read(&vs->live);
-	mutex_lock(&vs->ctrl_lock);
-	reinit_completion(&vs->ctrl_done);
-	err = vs->dead ? -ENODEV :
-	      virtqueue_add_sgs(vs->ctrlq, sgs, 1, 1, (void *)cmd, GFP_KERNEL);
-	if (!err) {
-		virtqueue_kick(vs->ctrlq);
-		/* The device answers as soon as it sees it, or is gone. */
-		while (!wait_for_completion_timeout(&vs->ctrl_done, HZ) &&
-		       !virtqueue_is_broken(vs->ctrlq))
-			;
-		if (!virtqueue_get_buf(vs->ctrlq, &len) || len < sizeof(*reply))
-			err = -EIO;
-	}
-	mutex_unlock(&vs->ctrl_lock);
-	up_read(&vs->live);
-	return err;
-}
+EXPORT_SYMBOL_GPL(virtio_signal_put);
 
 static int vs_find_queues(struct virtio_signal *vs)
 {
@@ -211,19 +49,19 @@ static int vs_find_queues(struct virtio_signal *vs)
 	for (i = 0; i < count; i++) {
 		if (i == VIRTIO_SIGNAL_CTRLQ) {
 			info[i].name = "control";
-			info[i].callback = vs_ctrl_interrupt;
+			info[i].callback = vs_queue_interrupt;
 		} else if (i < VIRTIO_SIGNAL_SENDQ0 + sendqs) {
 			info[i].name = "send";
-			info[i].callback = vs_send_interrupt;
+			info[i].callback = vs_queue_interrupt;
 		} else {
 			info[i].name = "event";
 			info[i].callback = vs_event_interrupt;
 		}
 	}
-	err = virtio_find_vqs(vs->vdev, count, vqs, info, NULL);
+	err = vs_compat_find_vqs(vs->vdev, count, vqs, info);
 	if (err)
 		goto out;
-	vs->ctrlq = vqs[VIRTIO_SIGNAL_CTRLQ];
+	vs->ctrlq.vq = vqs[VIRTIO_SIGNAL_CTRLQ];
 	for (i = 0; i < sendqs; i++)
 		vs->sendqs[i].vq = vqs[VIRTIO_SIGNAL_SENDQ0 + i];
 	for (i = 0; i < vs->config.num_targets; i++)
@@ -253,100 +91,201 @@ static void vs_read_config(struct virtio_signal *vs)
 	config->poll_ns_max = le32_to_cpu((__force __le32)le.poll_ns_max);
 }
 
-/* Only the limit of polling changes. */
+static void vs_read_limit(struct virtio_signal *vs)
+{
+	u32 max;
+
+	virtio_cread_bytes(vs->vdev, offsetof(struct virtio_signal_config,
+					      poll_ns_max), &max, sizeof(max));
+	WRITE_ONCE(vs->config.poll_ns_max, le32_to_cpu((__force __le32)max));
+}
+
+static void vs_update(struct work_struct *work)
+{
+	struct virtio_signal *vs = container_of(work, struct virtio_signal,
+						update);
+
+	/* Whoever changes that waits for this function. */
+	if (vs_error(vs))
+		return;
+	vs_read_limit(vs);
+	if (!atomic_read(&vs->pollers))
+		vs_poll_withdraw(vs);
+}
+
+/* Only the limit of polling changes. In an interrupt, where it is not read. */
 static void vs_config_changed(struct virtio_device *vdev)
 {
 	struct virtio_signal *vs = vdev->priv;
-	u32 max;
 
-	virtio_cread_bytes(vdev, offsetof(struct virtio_signal_config,
-					  poll_ns_max), &max, sizeof(max));
-	WRITE_ONCE(vs->config.poll_ns_max, le32_to_cpu((__force __le32)max));
+	atomic_inc(&vs->poll_gen);
+	schedule_work(&vs->update);
+}
+
+/* An interrupt cannot be steered to a CPU that is off, and leaves one. */
+static int vs_cpu_online(unsigned int cpu, struct hlist_node *node)
+{
+	struct virtio_signal *vs = hlist_entry(node, struct virtio_signal,
+					       cpu_node);
+
+	if (cpu < vs->config.num_targets)
+		virtqueue_set_affinity(vs->targets[cpu].vq, cpumask_of(cpu));
+	return 0;
+}
+
+/* End what runs and will not be answered; the device is reset then. */
+static void vs_stop(struct virtio_signal *vs, enum vs_state state)
+{
+	WRITE_ONCE(vs->state, state);
+	if (!vs->queues)
+		return;
+	vs->queues = false;
+	cpuhp_state_remove_instance_nocalls(vs_cpuhp, &vs->cpu_node);
+	vs_queues_down(vs);
+	vs_targets_down(vs);
+	virtio_reset_device(vs->vdev);
+	virtio_synchronize_cbs(vs->vdev);
+	vs_targets_quiesce(vs);
+	vs_queues_end(vs);
+	cancel_work_sync(&vs->update);
+	vs->vdev->config->del_vqs(vs->vdev);
+}
+
+static int vs_start(struct virtio_signal *vs)
+{
+	unsigned int i;
+	int err = vs_find_queues(vs);
+
+	if (err)
+		return err;
+	err = vs_targets_up(vs);
+	if (!err)
+		err = cpuhp_state_add_instance(vs_cpuhp, &vs->cpu_node);
+	if (err) {
+		vs_targets_down(vs);
+		virtio_reset_device(vs->vdev);
+		vs->vdev->config->del_vqs(vs->vdev);
+		return err;
+	}
+	vs->queues = true;
+	virtio_device_ready(vs->vdev);
+	for (i = 0; i < vs->config.num_targets; i++)
+		virtqueue_kick(vs->targets[i].vq);
+	WRITE_ONCE(vs->state, VS_LIVE);
+	vs_queues_up(vs);
+	return 0;
+}
+
+static int vs_init(struct virtio_signal *vs)
+{
+	unsigned int i;
+
+	kref_init(&vs->ref);
+	atomic_set(&vs->poll_gen, 0);
+	atomic_set(&vs->pollers, 0);
+	INIT_WORK(&vs->update, vs_update);
+	mutex_init(&vs->clients_lock);
+	INIT_LIST_HEAD(&vs->clients);
+	spin_lock_init(&vs->ctrlq.lock);
+	vs_read_config(vs);
+	vs->can_poll = virtio_has_feature(vs->vdev, VIRTIO_SIGNAL_F_POLL);
+	if (!vs->config.num_sendqs || !vs->config.num_targets) {
+		dev_err(&vs->vdev->dev, "%u send queues, %u targets\n",
+			vs->config.num_sendqs, vs->config.num_targets);
+		return -EINVAL;
+	}
+	vs->sendqs = kcalloc(vs->config.num_sendqs, sizeof(*vs->sendqs),
+			     GFP_KERNEL);
+	if (!vs->sendqs)
+		return -ENOMEM;
+	for (i = 0; i < vs->config.num_sendqs; i++)
+		spin_lock_init(&vs->sendqs[i].lock);
+	return vs_targets_alloc(vs);
 }
 
 static int vs_probe(struct virtio_device *vdev)
 {
 	struct virtio_signal *vs = kzalloc(sizeof(*vs), GFP_KERNEL);
-	unsigned int i;
-	int err = -ENOMEM;
+	int err;
 
 	if (!vs)
 		return -ENOMEM;
-	kref_init(&vs->ref);
 	vs->vdev = vdev;
 	vdev->priv = vs;
-	init_rwsem(&vs->live);
-	mutex_init(&vs->ctrl_lock);
-	init_completion(&vs->ctrl_done);
-	rwlock_init(&vs->clients_lock);
-	INIT_LIST_HEAD(&vs->clients);
-	vs_read_config(vs);
-	if (!vs->config.num_sendqs || !vs->config.num_targets) {
-		dev_err(&vdev->dev, "%u send queues, %u targets\n",
-			vs->config.num_sendqs, vs->config.num_targets);
-		err = -EINVAL;
-		goto put;
-	}
-	vs->sendqs = kcalloc(vs->config.num_sendqs, sizeof(*vs->sendqs),
-			     GFP_KERNEL);
-	vs->targets = kvcalloc(vs->config.num_targets, sizeof(*vs->targets),
-			       GFP_KERNEL);
-	if (!vs->sendqs || !vs->targets)
-		goto put;
-	for (i = 0; i < vs->config.num_sendqs; i++)
-		spin_lock_init(&vs->sendqs[i].lock);
-	vs_targets_init(vs);
-	err = vs_find_queues(vs);
+	err = vs_init(vs);
 	if (err)
 		goto put;
-	err = vs_targets_fill(vs);
+	err = vs_start(vs);
 	if (err)
-		goto del;
-	virtio_device_ready(vdev);
-	for (i = 0; i < vs->config.num_targets; i++)
-		virtqueue_kick(vs->targets[i].vq);
+		goto put;
+	err = vs_publish(vs);
+	if (err)
+		goto stop;
 	err = vs_chardev_create(vs);
 	if (err)
-		goto reset;
+		goto withdraw;
 	vs_debugfs_create(vs);
 	dev_info(&vdev->dev, "%s: node %u, %u targets\n", vs->misc.name,
 		 vs->config.node_id, vs->config.num_targets);
 	return 0;
 
-reset:
-	virtio_reset_device(vdev);
-	vs_targets_quiesce(vs);
-del:
-	vdev->config->del_vqs(vdev);
+withdraw:
+	vs_withdraw(vs);
+stop:
+	vs_stop(vs, VS_DEAD);
+	vs_clients_gone(vs);
 put:
-	vs_put(vs);
+	virtio_signal_put(vs);
 	return err;
 }
 
 static void vs_remove(struct virtio_device *vdev)
 {
 	struct virtio_signal *vs = vdev->priv;
-	struct vs_call *call;
-	unsigned int i;
 
 	debugfs_remove_recursive(vs->debugfs);
 	vs_chardev_remove(vs);
-	down_write(&vs->live);
-	for (i = 0; i < vs->config.num_sendqs; i++) {
-		spin_lock_irq(&vs->sendqs[i].lock);
-		vs->dead = true;
-		spin_unlock_irq(&vs->sendqs[i].lock);
-	}
-	up_write(&vs->live);
-
-	virtio_reset_device(vdev);
-	vs_targets_quiesce(vs);
-	for (i = 0; i < vs->config.num_sendqs; i++)
-		while ((call = virtqueue_detach_unused_buf(vs->sendqs[i].vq)))
-			vs_call_end(call, NULL);
-	vdev->config->del_vqs(vdev);
-	vs_put(vs);
+	vs_withdraw(vs);
+	vs_stop(vs, VS_DEAD);
+	vs_clients_gone(vs);
+	virtio_signal_put(vs);
 }
+
+#ifdef CONFIG_PM_SLEEP
+static int vs_freeze(struct virtio_device *vdev)
+{
+	vs_stop(vdev->priv, VS_ASLEEP);
+	return 0;
+}
+
+/* The device knows nothing any more; that somebody polls the next one tells. */
+static int vs_restore(struct virtio_device *vdev)
+{
+	struct virtio_signal *vs = vdev->priv;
+	unsigned int n;
+	int err;
+
+	atomic_inc(&vs->poll_gen);
+	vs_read_limit(vs);
+	err = vs_start(vs);
+	if (err) {
+		dev_err(&vdev->dev, "does not come back: error %d\n", err);
+		return err;
+	}
+	for (n = 0; n < vs->config.num_targets; n++) {
+		u64 accept = READ_ONCE(vs->targets[n].accept);
+
+		if (!(accept & VS_ACCEPT_SET))
+			continue;
+		err = vs_accept(vs, n, (u32)accept);
+		if (err)
+			dev_err(&vdev->dev,
+				"target %u takes all classes: error %d\n", n,
+				err);
+	}
+	return 0;
+}
+#endif
 
 static const unsigned int vs_features[] = {
 	VIRTIO_SIGNAL_F_MASK,
@@ -367,12 +306,39 @@ static struct virtio_driver vs_driver = {
 	.feature_table = vs_features,
 	.feature_table_size = ARRAY_SIZE(vs_features),
 	.driver.name = KBUILD_MODNAME,
+	.driver.owner = THIS_MODULE,
 	.id_table = vs_ids,
 	.probe = vs_probe,
 	.remove = vs_remove,
 	.config_changed = vs_config_changed,
+#ifdef CONFIG_PM_SLEEP
+	.freeze = vs_freeze,
+	.restore = vs_restore,
+#endif
 };
-module_virtio_driver(vs_driver);
+
+static int __init vs_module_init(void)
+{
+	int err = cpuhp_setup_state_multi(CPUHP_AP_ONLINE_DYN,
+					  "virtio/signal:online",
+					  vs_cpu_online, NULL);
+
+	if (err < 0)
+		return err;
+	vs_cpuhp = err;
+	err = register_virtio_driver(&vs_driver);
+	if (err)
+		cpuhp_remove_multi_state(vs_cpuhp);
+	return err;
+}
+module_init(vs_module_init);
+
+static void __exit vs_module_exit(void)
+{
+	unregister_virtio_driver(&vs_driver);
+	cpuhp_remove_multi_state(vs_cpuhp);
+}
+module_exit(vs_module_exit);
 
 MODULE_DESCRIPTION("Virtio signals to CPUs and between machines");
 MODULE_LICENSE("GPL");

@@ -6,9 +6,14 @@
  * It fails with the error that stands for the status: EINVAL, ENXIO (no such
  * target), EHOSTUNREACH (no such node), EPERM, EOPNOTSUPP, EBUSY, EHOSTDOWN,
  * EAGAIN, EISCONN (not in that state). VSIGNAL_SEND gives the whole reply.
+ * Both fail with ENOSPC if the send queue is full (nothing was sent; again is
+ * no mistake), EINTR if a signal comes before the reply (it may be done), EAGAIN
+ * if the machine was suspended before it (likewise), ENODEV if the device is
+ * gone, EIO if it broke the rules of its queue.
  *
  * read() gives whole struct vsignal_record of events since open(), and waits
- * for one unless O_NONBLOCK is set; poll() tells of them.
+ * for one unless O_NONBLOCK is set; poll() tells of them. 0 is the end: the
+ * device is gone. A record is taken only when it was copied.
  */
 #ifndef VSIGNAL_ABI_H
 #define VSIGNAL_ABI_H
@@ -60,6 +65,11 @@ struct vsignal_peers {
 
 /**
  * struct vsignal_accept - for VSIGNAL_ACCEPT, see VIRTIO_SIGNAL_CTRL_ACCEPT
+ * @target: the target
+ * @reserved: zero
+ * @classes: bit n: it takes class n; a class that is not there is refused
+ *
+ * ENXIO for NMI of a CPU that is off, EINVAL if the device does not agree.
  */
 struct vsignal_accept {
 	uint16_t target;
@@ -72,9 +82,9 @@ struct vsignal_accept {
 #define VSIGNAL_PEERS  _IOWR('v', 0xc2, struct vsignal_peers)
 #define VSIGNAL_ACCEPT _IOW('v', 0xc3, struct vsignal_accept)
 /*
- * ns for which read() and poll() look at the event queue of the CPU they run on
- * before they sleep, 0 at first; needs VIRTIO_SIGNAL_F_POLL, and is limited by
- * the device's poll_ns_max at the time
+ * ns for which read() looks at the event queue of the CPU it runs on before it
+ * sleeps, 0 at first; needs VIRTIO_SIGNAL_F_POLL (else EOPNOTSUPP), and is
+ * limited by the device's poll_ns_max at the time. poll() does not look.
  */
 #define VSIGNAL_POLL   _IOW('v', 0xc5, uint32_t)
 /* Bit n: read() gives events of class n; all at first */

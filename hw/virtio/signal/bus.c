@@ -7,6 +7,7 @@
 #include "qemu/osdep.h"
 #include "crypto/random.h"
 #include "qapi/error.h"
+#include "qemu/main-loop.h"
 #include "qemu/module.h"
 #include "qom/object_interfaces.h"
 #include "bus.h"
@@ -16,10 +17,34 @@ struct SignalBus {
     Object parent_obj;
 
     QTAILQ_HEAD(, SignalPort) ports;    /* by rising node number */
+    GHashTable *first;                  /* of those of a node, by its number */
     unsigned count;
     uint64_t members;   /* how often a port came or went */
-    uint64_t news;      /* the number of signal_bus_changed() */
+    QTAILQ_HEAD(, SignalPort) news;     /* copies of ports that changed */
+    uint64_t told;      /* how many of them were told */
+    QEMUBH *bh;         /* tells them */
 };
+
+static SignalPort *bus_first(SignalBus *bus, uint16_t node)
+{
+    return g_hash_table_lookup(bus->first, GUINT_TO_POINTER(node));
+}
+
+/* @port is about to go; those of a node stand side by side. */
+static void bus_forget(SignalBus *bus, SignalPort *port)
+{
+    gpointer key = GUINT_TO_POINTER(port->node);
+    SignalPort *after = QTAILQ_NEXT(port, next);
+
+    if (bus_first(bus, port->node) != port) {
+        return;
+    }
+    if (after && after->node == port->node) {
+        g_hash_table_insert(bus->first, key, after);
+    } else {
+        g_hash_table_remove(bus->first, key);
+    }
+}
 
 static bool port_seen_by(const SignalPort *port, uint16_t node)
 {
@@ -65,6 +90,9 @@ bool signal_bus_add(SignalBus *bus, SignalPort *port, Error **errp)
     } else {
         QTAILQ_INSERT_TAIL(&bus->ports, port, next);
     }
+    if (!bus_first(bus, port->node)) {
+        g_hash_table_insert(bus->first, GUINT_TO_POINTER(port->node), port);
+    }
     bus->count++;
     bus->members++;
     port->bus = bus;
@@ -76,7 +104,9 @@ bool signal_bus_add(SignalBus *bus, SignalPort *port, Error **errp)
 
 void signal_bus_remove(SignalPort *port)
 {
-    if (!port->bus) {
+    SignalBus *bus = port->bus;
+
+    if (!bus) {
         return;
     }
     if (port->state != VIRTIO_SIGNAL_PEER_DOWN) {
@@ -84,13 +114,11 @@ void signal_bus_remove(SignalPort *port)
         port->num_targets = 0;
         signal_bus_changed(port);
     }
-    /* What heard of it may have taken it off. */
-    if (port->bus) {
-        QTAILQ_REMOVE(&port->bus->ports, port, next);
-        port->bus->count--;
-        port->bus->members++;
-        port->bus = NULL;
-    }
+    bus_forget(bus, port);
+    QTAILQ_REMOVE(&bus->ports, port, next);
+    bus->count--;
+    bus->members++;
+    port->bus = NULL;
 }
 
 /* A link tells its peer of its own device only. */
@@ -100,22 +128,18 @@ static bool port_hears_of(const SignalPort *other, const SignalPort *port)
                        : port_seen_by(port, other->node);
 }
 
-void signal_bus_changed(SignalPort *port)
+/* @port is a copy: the port itself may go while others hear of it. */
+static void bus_tell(SignalBus *bus, const SignalPort *port)
 {
-    SignalBus *bus = port->bus;
-    SignalPort *other;
-    uint64_t news, members;
+    SignalPort *other = QTAILQ_FIRST(&bus->ports);
+    uint64_t told = ++bus->told;
 
-    if (!bus) {
-        return;
-    }
     trace_virtio_signal_node(port->node, port->state, port->num_targets);
-    news = ++bus->news;
-    other = QTAILQ_FIRST(&bus->ports);
-    while (other && port->bus) {
-        members = bus->members;
-        if (other->told < news && port_hears_of(other, port)) {
-            other->told = news;
+    while (other) {
+        uint64_t members = bus->members;
+
+        if (other->told != told && port_hears_of(other, port)) {
+            other->told = told;
             other->ops->changed(other, port);
         }
         /* From the start if @other may be gone; who has heard is passed by. */
@@ -124,14 +148,54 @@ void signal_bus_changed(SignalPort *port)
     }
 }
 
+static void bus_bh(void *opaque)
+{
+    SignalBus *bus = opaque;
+    SignalPort *port;
+    unsigned left = 0;
+
+    QTAILQ_FOREACH(port, &bus->news, next) {
+        left++;
+    }
+    object_ref(OBJECT(bus));
+    /* What comes meanwhile has scheduled another turn. */
+    while (left-- && (port = QTAILQ_FIRST(&bus->news))) {
+        QTAILQ_REMOVE(&bus->news, port, next);
+        bus_tell(bus, port);
+        g_free(port);
+    }
+    object_unref(OBJECT(bus));
+}
+
+void signal_bus_changed(SignalPort *port)
+{
+    SignalBus *bus = port->bus;
+    SignalPort *copy;
+
+    if (!bus) {
+        return;
+    }
+    QTAILQ_FOREACH(copy, &bus->news, next) {
+        if (copy->node == port->node && copy->seen_by == port->seen_by) {
+            QTAILQ_REMOVE(&bus->news, copy, next);
+            g_free(copy);
+            break;
+        }
+    }
+    copy = g_memdup2(port, sizeof(*port));
+    QTAILQ_INSERT_TAIL(&bus->news, copy, next);
+    qemu_bh_schedule(bus->bh);
+}
+
 SignalPort *signal_bus_find(SignalBus *bus, uint16_t from, uint16_t node)
 {
-    SignalPort *port;
+    SignalPort *port = bus_first(bus, node);
 
-    QTAILQ_FOREACH(port, &bus->ports, next) {
-        if (port->node == node && port_seen_by(port, from)) {
+    while (port && port->node == node) {
+        if (port_seen_by(port, from)) {
             return port;
         }
+        port = QTAILQ_NEXT(port, next);
     }
     return NULL;
 }
@@ -182,7 +246,24 @@ static bool signal_bus_can_be_deleted(UserCreatable *uc)
 
 static void signal_bus_init(Object *obj)
 {
-    QTAILQ_INIT(&SIGNAL_BUS(obj)->ports);
+    SignalBus *bus = SIGNAL_BUS(obj);
+
+    QTAILQ_INIT(&bus->ports);
+    QTAILQ_INIT(&bus->news);
+    bus->bh = qemu_bh_new(bus_bh, bus);
+    bus->first = g_hash_table_new(NULL, NULL);
+}
+
+static void signal_bus_finalize(Object *obj)
+{
+    SignalBus *bus = SIGNAL_BUS(obj);
+    SignalPort *copy, *next;
+
+    qemu_bh_delete(bus->bh);
+    QTAILQ_FOREACH_SAFE(copy, &bus->news, next, next) {
+        g_free(copy);
+    }
+    g_hash_table_destroy(bus->first);
 }
 
 static void signal_bus_class_init(ObjectClass *klass, void *data)
@@ -195,6 +276,7 @@ static const TypeInfo signal_bus_info = {
     .parent = TYPE_OBJECT,
     .instance_size = sizeof(SignalBus),
     .instance_init = signal_bus_init,
+    .instance_finalize = signal_bus_finalize,
     .class_init = signal_bus_class_init,
     .interfaces = (InterfaceInfo[]) {
         { TYPE_USER_CREATABLE },

@@ -58,7 +58,7 @@ struct SignalPort {
     uint16_t num_targets;   /* 0 while not known */
     uint32_t accepts;       /* classes it takes, bit by bit */
     uint64_t nonce;         /* of the QEMU the node is in */
-    uint64_t told;          /* the news that it has heard; bus.c */
+    uint64_t told;          /* the last news that it has heard; bus.c */
     /* for the monitor; of links */
     uint32_t outstanding;
     uint64_t bad_frames, denied;
@@ -82,8 +82,9 @@ void signal_bus_remove(SignalPort *port);
 /**
  * signal_bus_changed - tell those who see @port that its fields changed
  *
- * That can interrupt a driver, whose interrupt can take @port or any other one
- * off the bus.
+ * Not at once: telling can interrupt a driver, whose interrupt can do anything,
+ * also to the device that the caller is about. What changes again before it
+ * is told is told once.
  */
 void signal_bus_changed(SignalPort *port);
 

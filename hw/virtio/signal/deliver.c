@@ -16,19 +16,25 @@
 /* What an event for a target costs, in looks at an event that waits */
 #define POST_WORK 8
 
+uint64_t signal_work;
+
 static unsigned target_number(const SignalTarget *t)
 {
     return t - t->dev->targets;
 }
 
+/* Entry @i, at most t->depth, of the backlog; no division for each event */
 static SignalEvent *target_entry(SignalTarget *t, unsigned i)
 {
-    return &t->backlog[(t->first + i) % t->depth];
+    unsigned at = t->first + i;
+
+    return &t->backlog[at < t->depth ? at : at - t->depth];
 }
 
 void signal_target_init(SignalTarget *t, VirtIOSignal *dev, VirtQueue *vq)
 {
     t->dev = dev;
+    t->vdev = VIRTIO_DEVICE(dev);
     t->vq = vq;
     t->depth = dev->conf.backlog;
     t->backlog = g_new0(SignalEvent, t->depth);
@@ -49,10 +55,10 @@ void signal_target_reset(SignalTarget *t)
 
 bool signal_target_started(const SignalTarget *t)
 {
-    VirtIODevice *vdev = VIRTIO_DEVICE(t->dev);
+    const VirtIODevice *vdev = t->vdev;
 
     /* An interrupt may just have unplugged the device. */
-    return DEVICE(t->dev)->realized && !vdev->broken &&
+    return vdev->parent_obj.realized && !vdev->broken &&
            (vdev->status & VIRTIO_CONFIG_S_DRIVER_OK) &&
            virtio_queue_ready(t->vq);
 }
@@ -91,9 +97,10 @@ static bool target_peek(SignalTarget *t, SignalEvent *ev)
 static void target_pop(SignalTarget *t)
 {
     if (t->count && (t->ahead || !t->lost)) {
-        t->first = (t->first + 1) % t->depth;
         t->count--;
         t->ahead -= t->ahead > 0;
+        /* The next event finds an empty backlog where it was, in the cache. */
+        t->first = t->count && t->first + 1 < t->depth ? t->first + 1 : 0;
     } else {
         t->lost = 0;
     }
@@ -103,7 +110,6 @@ static void target_pop(SignalTarget *t)
 static bool target_write(SignalTarget *t, VirtQueueElement *elem,
                          const SignalEvent *ev)
 {
-    VirtIODevice *vdev = VIRTIO_DEVICE(t->dev);
     struct virtio_signal_event wire = {
         .class_id = cpu_to_le16(ev->class_id),
         .signal = cpu_to_le16(ev->signal),
@@ -115,7 +121,7 @@ static bool target_write(SignalTarget *t, VirtQueueElement *elem,
 
     if (iov_size(elem->in_sg, elem->in_num) < sizeof(wire) ||
         !virtqueue_element_is_ram(elem)) {
-        virtio_error(vdev, "%s: the event queue of target %u has a buffer "
+        virtio_error(t->vdev, "%s: the event queue of target %u has a buffer "
                      "without %zu writable bytes of RAM", t->dev->name,
                      target_number(t), sizeof(wire));
         virtqueue_detach_element(t->vq, elem, 0);
@@ -139,11 +145,12 @@ static void target_notify(SignalTarget *t)
     VirtQueueInterrupts before, after;
 
     if (!t->poll_ns || !virtio_queue_interrupts(t->vq, &before)) {
-        virtio_notify(VIRTIO_DEVICE(s), t->vq);
+        virtio_notify(t->vdev, t->vq);
         return;
     }
-    virtio_notify(VIRTIO_DEVICE(s), t->vq);
-    if (DEVICE(s)->realized && virtio_queue_interrupts(t->vq, &after)) {
+    virtio_notify(t->vdev, t->vq);
+    /* The interrupt may have ended all that there was to count. */
+    if (signal_target_started(t) && virtio_queue_interrupts(t->vq, &after)) {
         s->poll_notified += after.sent - before.sent;
         s->poll_avoided += after.suppressed - before.suppressed;
     }
@@ -151,7 +158,7 @@ static void target_notify(SignalTarget *t)
 
 void signal_target_flush(SignalTarget *t)
 {
-    VirtIODevice *vdev = VIRTIO_DEVICE(t->dev);
+    VirtIODevice *vdev = t->vdev;
     bool wrote = false, armed = false;
     SignalEvent ev;
 
@@ -178,7 +185,7 @@ void signal_target_flush(SignalTarget *t)
             target_pop(t);
             wrote = true;
         }
-        g_free(elem);
+        virtqueue_free_element(t->vq, elem);
         if (vdev->broken) {
             return;
         }
@@ -212,7 +219,7 @@ static uint16_t target_queue(SignalTarget *t, const SignalEvent *ev,
     for (unsigned i = t->count; ev->coalesce && i-- > 0;) {
         SignalEvent *old = target_entry(t, i);
 
-        t->dev->work++;
+        signal_work++;
         if (events_alike(old, ev)) {
             uint32_t count = old->count;
 
@@ -240,7 +247,7 @@ static void target_post(SignalTarget *t, const SignalEvent *ev,
     uint16_t status;
     bool merged = false;
 
-    t->dev->work += POST_WORK;
+    signal_work += POST_WORK;
     if (!signal_target_started(t)) {
         status = VIRTIO_SIGNAL_S_NO_TARGET;
     } else if (!(t->accept & (1u << ev->class_id))) {

@@ -30,6 +30,7 @@ typedef struct SignalEvent {
 /** SignalTarget: what the device knows of one event queue */
 struct SignalTarget {
     VirtIOSignal *dev;
+    VirtIODevice *vdev;     /* the same, without a checked cast per event */
     VirtQueue *vq;
     uint32_t seq;           /* of the next event that is written */
     uint32_t lost;          /* PEER events to tell of by OVERFLOW */
@@ -40,6 +41,12 @@ struct SignalTarget {
     uint16_t depth;         /* conf.backlog, for migration's sake */
     SignalEvent *backlog;   /* @depth entries */
 };
+
+/**
+ * signal_work - what delivery has cost since QEMU started, of all devices, in
+ * looks at an event that waits
+ */
+extern uint64_t signal_work;
 
 /** signal_target_init - make target @n of @dev, with @vq as its queue */
 void signal_target_init(SignalTarget *t, VirtIOSignal *dev, VirtQueue *vq);

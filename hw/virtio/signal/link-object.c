@@ -132,7 +132,10 @@ static void link_finalize(Object *obj)
         if (l->state == SIGNAL_LINK_HELLO || l->state == SIGNAL_LINK_UP) {
             signal_link_send(l, VIRTIO_SIGNAL_LINK_BYE, why, strlen(why));
         }
-        qemu_chr_fe_disconnect(&l->chr);
+        /* A socket that is still connecting does not bear it. */
+        if (l->state != SIGNAL_LINK_CLOSED) {
+            qemu_chr_fe_disconnect(&l->chr);
+        }
         qemu_chr_fe_deinit(&l->chr, false);
         signal_link_closed(l);
         if (timer_pending(l->tell_timer)) {

@@ -122,7 +122,7 @@ extern const SignalPortOps signal_link_port_ops;
 
 /* link-frame.c: frames on a byte stream */
 
-/** signal_link_can_read - chardev callback: bytes to the end of the frame */
+/** signal_link_can_read - chardev callback: as much as a frame can have */
 int signal_link_can_read(void *opaque);
 
 /** signal_link_read - chardev callback: bytes of a frame */

@@ -16,9 +16,10 @@ static void print_device(Monitor *mon, const VirtioSignalInfo *info)
 {
     monitor_printf(mon, "%s\n  node %u, %u of %u targets started, backlog %u, "
                    "lost %" PRIu64 ", malformed %" PRIu64 ", limited %"
-                   PRIu64 "\n", info->path,
+                   PRIu64 ", yielded %" PRIu64 "\n", info->path,
                    info->node, info->targets_started, info->targets,
-                   info->backlog, info->lost, info->malformed, info->limited);
+                   info->backlog, info->lost, info->malformed, info->limited,
+                   info->yielded);
     if (info->polling) {
         monitor_printf(mon, "  polling: up to %u ns, %u targets, notified %"
                        PRIu64 ", avoided %" PRIu64 "\n",

@@ -100,6 +100,7 @@ static int query_device(Object *obj, void *opaque)
         .targets = s->conf.targets,
         .lost = s->lost,
         .malformed = s->malformed,
+        .yielded = s->yielded,
         .limited = s->bucket.limited,
         .classes = query_classes(s),
         .peers = query_peers(s),

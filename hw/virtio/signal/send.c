@@ -11,7 +11,7 @@
 #include "send.h"
 #include "trace.h"
 
-/* After so much work, see deliver.c, the rest of the event loop has its turn. */
+/* After so much work, see deliver.c, the rest of the main loop has its turn. */
 #define PASS_WORK 32768
 #define REQUEST_WORK 64
 
@@ -163,6 +163,7 @@ static void send_to_port(SignalPort *port, const SignalMsg *msg,
         return;
     }
     call->waiting++;
+    signal_work += REQUEST_WORK;
     if (port->ops->submit(port, s->conf.node, msg, call, &part)) {
         call->waiting--;
         signal_result_add(&call->result, &part);
@@ -240,21 +241,21 @@ static void send_request(VirtIOSignal *s, VirtQueue *vq,
 }
 
 /* Returns false if requests may be left. */
-static bool send_queue(VirtIOSignal *s, VirtQueue *vq)
+static bool send_queue(VirtIOSignal *s, VirtQueue *vq, uint64_t end)
 {
     VirtIODevice *vdev = VIRTIO_DEVICE(s);
 
     while (send_can(s)) {
         VirtQueueElement *elem;
 
-        if (s->work >= PASS_WORK) {
+        if (signal_work >= end) {
             return false;
         }
         elem = virtqueue_pop(vq, sizeof(*elem));
         if (!elem) {
             break;
         }
-        s->work += REQUEST_WORK;
+        signal_work += REQUEST_WORK;
         if (!virtqueue_element_is_ram(elem)) {
             virtio_error(vdev, "%s: a request has a writable buffer outside "
                          "of RAM", s->name);
@@ -281,21 +282,22 @@ void signal_send_serve(VirtIOSignal *s)
     unsigned queues = virtio_vdev_has_feature(VIRTIO_DEVICE(s),
                                               VIRTIO_SIGNAL_F_MQ_SEND) ?
                       s->conf.sendqs : 1;
+    uint64_t end = signal_work + PASS_WORK;
     bool done = true;
 
     if (s->busy) {
         return;
     }
     s->busy = true;
-    s->work = 0;
     for (unsigned i = 0; i < queues && done; i++) {
         s->next_sendq = s->next_sendq < queues ? s->next_sendq : 0;
-        done = send_queue(s, s->sendqs[s->next_sendq]);
+        done = send_queue(s, s->sendqs[s->next_sendq], end);
         /* One that took the whole pass is the last one of the next. */
         s->next_sendq++;
     }
     s->busy = false;
     if (!done && send_can(s)) {
+        s->yielded++;
         qemu_bh_schedule(s->bh);
     }
 }

@@ -83,6 +83,7 @@ static bool signal_node_submit(SignalPort *port, uint16_t src_node,
         VirtIOGuard guard = virtio_guard_engage(vdev);
 
         signal_deliver(port->owner, src_node, msg, res);
+        signal_node_update(port->owner, vdev->status);
         virtio_guard_restore(guard);
     }
     return true;
@@ -96,6 +97,7 @@ static void signal_node_changed(SignalPort *port, const SignalPort *other)
         VirtIOGuard guard = virtio_guard_engage(vdev);
 
         signal_deliver_peer(port->owner, other);
+        signal_node_update(port->owner, vdev->status);
         virtio_guard_restore(guard);
     }
 }
@@ -138,13 +140,20 @@ static void signal_handle_event(VirtIODevice *vdev, VirtQueue *vq)
 static void signal_bh(void *opaque)
 {
     VirtIOSignal *s = opaque;
+    VirtIODevice *vdev = VIRTIO_DEVICE(s);
+    VirtIOGuard guard = virtio_guard_engage(vdev);
 
+    if (s->poll_news && vdev->vm_running) {
+        s->poll_news = false;
+        virtio_notify_config(vdev);
+    }
     for (unsigned i = 0; i < s->conf.targets; i++) {
         signal_target_flush(&s->targets[i]);
     }
     signal_ctrl_serve(s);
     signal_send_serve(s);
-    signal_node_update(s, VIRTIO_DEVICE(s)->status);
+    signal_node_update(s, vdev->status);
+    virtio_guard_restore(guard);
 }
 
 static void signal_set_status(VirtIODevice *vdev, uint8_t status)
@@ -286,11 +295,30 @@ static bool signal_check_conf(VirtIOSignal *s, Error **errp)
     return signal_bucket_check(&s->bucket, errp);
 }
 
+/*
+ * Not before unrealize() is over: an interrupt can unplug the device that sends
+ * it, or one that a request of another has just reached, and what is on the
+ * stack then looks at these once more.
+ */
+static void signal_finalize(Object *obj)
+{
+    VirtIOSignal *s = VIRTIO_SIGNAL(obj);
+
+    for (; s->targets_made; s->targets_made--) {
+        signal_target_cleanup(&s->targets[s->targets_made - 1]);
+    }
+    g_clear_pointer(&s->targets, g_free);
+    g_clear_pointer(&s->sendqs, g_free);
+    g_clear_pointer(&s->port, g_free);
+    g_clear_pointer(&s->name, g_free);
+}
+
 static void signal_realize(DeviceState *dev, Error **errp)
 {
     VirtIODevice *vdev = VIRTIO_DEVICE(dev);
     VirtIOSignal *s = VIRTIO_SIGNAL(dev);
 
+    signal_finalize(OBJECT(dev));
     virtio_signal_set_targets(&s->conf);
     if (!signal_check_conf(s, errp)) {
         return;
@@ -332,6 +360,7 @@ static void signal_realize(DeviceState *dev, Error **errp)
                            virtio_add_queue(vdev, EVENTQ_SIZE,
                                             signal_handle_event));
     }
+    s->targets_made = s->conf.targets;
 }
 
 static void signal_unrealize(DeviceState *dev)
@@ -352,22 +381,6 @@ static void signal_unrealize(DeviceState *dev)
     virtio_cleanup(vdev);
 }
 
-/*
- * An interrupt can unplug the device that sends it, or one that a request of
- * another has just reached: what is on the stack then looks at these once more.
- */
-static void signal_finalize(Object *obj)
-{
-    VirtIOSignal *s = VIRTIO_SIGNAL(obj);
-
-    for (unsigned i = 0; s->targets && i < s->conf.targets; i++) {
-        signal_target_cleanup(&s->targets[i]);
-    }
-    g_free(s->targets);
-    g_free(s->sendqs);
-    g_free(s->port);
-    g_free(s->name);
-}
 
 static const VMStateDescription vmstate_signal_event = {
     .name = "virtio-signal-event",
@@ -477,6 +490,7 @@ static int signal_post_load(VirtIODevice *vdev)
     SignalPort *port;
 
     signal_poll_limit(s);
+    s->poll_news = virtio_vdev_has_feature(vdev, VIRTIO_SIGNAL_F_POLL);
     signal_node_update(s, vdev->status);
     if (s->conf.bus && virtio_vdev_has_feature(vdev, VIRTIO_SIGNAL_F_REMOTE)) {
         while ((port = signal_bus_next(s->conf.bus, s->conf.node, &walk))) {

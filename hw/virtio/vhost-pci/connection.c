@@ -29,7 +29,8 @@ static bool guest_ready(VhostPCI *s)
 {
     VirtIODevice *vdev = VIRTIO_DEVICE(s);
 
-    return vdev->vm_running && !vdev->broken &&
+    /* An interrupt can unplug the device that sends it. */
+    return DEVICE(s)->realized && vdev->vm_running && !vdev->broken &&
            (vdev->status & VIRTIO_CONFIG_S_DRIVER_OK);
 }
 
@@ -548,11 +549,11 @@ void vp_connection_tx(VhostPCI *s)
             vp_connection_drop(s, VIRTIO_VHOST_PCI_E_REPLY, err);
         }
     }
-    if (i == VP_QUEUE_SIZE) {
+    if (i == VP_QUEUE_SIZE && DEVICE(s)->realized) {
         /* Its notifications were off: no kick tells of what is left. */
         qemu_bh_schedule(s->tx_bh);
     }
-    if (any) {
+    if (any && DEVICE(s)->realized) {
         virtio_notify(vdev, s->txq);
     }
 }

@@ -18,6 +18,7 @@
 
 /** VirtIOGuard: a guard that is engaged, and what it was before */
 typedef struct VirtIOGuard {
+    VirtIODevice *vdev;
     DeviceState *proxy;     /* NULL: the device is unplugged already */
     bool before;
 } VirtIOGuard;
@@ -35,8 +36,9 @@ typedef struct VirtIOGuard {
 static inline VirtIOGuard virtio_guard_engage(VirtIODevice *vdev)
 {
     BusState *bus = vdev->parent_obj.parent_bus;
-    VirtIOGuard guard = { .proxy = bus ? bus->parent : NULL };
+    VirtIOGuard guard = { .vdev = vdev, .proxy = bus ? bus->parent : NULL };
 
+    object_ref(vdev);
     if (guard.proxy) {
         object_ref(guard.proxy);
         guard.before = guard.proxy->mem_reentrancy_guard.engaged_in_io;
@@ -48,6 +50,7 @@ static inline VirtIOGuard virtio_guard_engage(VirtIODevice *vdev)
 /** virtio_guard_restore - the work is done */
 static inline void virtio_guard_restore(VirtIOGuard guard)
 {
+    object_unref(guard.vdev);
     if (guard.proxy) {
         guard.proxy->mem_reentrancy_guard.engaged_in_io = guard.before;
         object_unref(guard.proxy);
@@ -69,7 +72,9 @@ static inline void virtio_guard_notify(VirtIODevice *vdev, uint16_t vector)
     if (guard.proxy) {
         VirtioBusClass *k = (VirtioBusClass *)object_get_class(OBJECT(bus));
 
-        k->notify(guard.proxy, vector);
+        if (k->notify) {
+            k->notify(guard.proxy, vector);
+        }
     }
     virtio_guard_restore(guard);
 }

@@ -64,17 +64,18 @@ struct VirtIOSignal {
     VirtQueue *ctrlq;
     VirtQueue **sendqs;         /* conf.sendqs entries */
     SignalTarget *targets;      /* conf.targets entries */
+    unsigned targets_made;      /* what there is to free */
     QEMUBH *bh;                 /* goes on with a pass, and after a stop */
     bool busy;                  /* a pass over send queues is on the stack */
-    unsigned work;              /* of this pass, in looks at waiting events */
     unsigned next_sendq;        /* that the next pass begins with */
     QTAILQ_HEAD(, SignalCall) calls;    /* wait for peers */
     SignalPort *port;           /* this node on the bus */
     VirtIOSignalCount count[VIRTIO_SIGNAL_CLASS_COUNT];
     SignalBucket bucket;        /* of what the driver sends */
-    uint64_t malformed, lost;
+    uint64_t malformed, lost, yielded;
     uint32_t poll_ns_max;       /* may change at any time */
     bool poll_ns_max_set;       /* by the user */
+    bool poll_news;             /* another host's limit may be another one */
     uint64_t poll_notified, poll_avoided;
 };
 

@@ -1,5 +1,5 @@
 /*
- * libqos: virtio-mmio without its legacy registers, and the machine microvm
+ * libqos: virtio-mmio without its legacy registers, and machines that have it
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
  *
@@ -10,11 +10,22 @@
 #include "qemu/osdep.h"
 #include "../libqtest.h"
 #include "qemu/module.h"
+#include "qemu/units.h"
 #include "malloc-pc.h"
 #include "virtio-mmio-modern.h"
 
 #define MICROVM_MMIO_BASE 0xfeb00000
-#define PAGE_SIZE_X86 4096
+#define VIRT_MMIO_BASE 0x0a000000
+#define VIRT_RAM_BASE 0x40000000
+#define VIRT_RAM_SIZE (64 * MiB)
+#define GUEST_PAGE_SIZE 4096
+
+/*
+ * "virt" by its other name: upstream's node of the first one has PCI only, and
+ * its virtio-mmio, where it does, is the legacy one.
+ */
+#define MACHINE_MICROVM "x86_64/microvm"
+#define MACHINE_VIRT "aarch64/virt-10.0"
 
 /* Registers of version 2 (virtio 1.3, section 4.2.2) */
 #define MMIO_QUEUE_READY    0x044
@@ -22,11 +33,11 @@
 #define MMIO_QUEUE_DRIVER   0x090
 #define MMIO_QUEUE_DEVICE   0x0a0
 
-typedef struct QMicrovm {
+typedef struct QModernMachine {
     QOSGraphObject obj;
     QGuestAllocator alloc;
     QVirtioMMIODevice mmio;
-} QMicrovm;
+} QModernMachine;
 
 static QVirtioBus modern_bus;
 
@@ -81,25 +92,25 @@ static QVirtQueue *modern_virtqueue_setup(QVirtioDevice *d,
     return vq;
 }
 
-static void *microvm_get_driver(void *object, const char *interface)
+static void *machine_get_driver(void *object, const char *interface)
 {
-    QMicrovm *machine = object;
+    QModernMachine *machine = object;
 
     g_assert_cmpstr(interface, ==, "memory");
     return &machine->alloc;
 }
 
-static QOSGraphObject *microvm_get_device(void *object, const char *device)
+static QOSGraphObject *machine_get_device(void *object, const char *device)
 {
-    QMicrovm *machine = object;
+    QModernMachine *machine = object;
 
     g_assert_cmpstr(device, ==, QVIRTIO_MMIO_MODERN);
     return &machine->mmio.obj;
 }
 
-static void microvm_destructor(QOSGraphObject *obj)
+static void machine_destructor(QOSGraphObject *obj)
 {
-    alloc_destroy(&((QMicrovm *)obj)->alloc);
+    alloc_destroy(&((QModernMachine *)obj)->alloc);
 }
 
 static void *modern_get_driver(void *object, const char *interface)
@@ -110,19 +121,35 @@ static void *modern_get_driver(void *object, const char *interface)
     return &dev->vdev;
 }
 
-static void *microvm_create(QTestState *qts)
+/* The caller sets up the allocator. */
+static QModernMachine *machine_create(QTestState *qts, uint64_t mmio_base)
 {
-    QMicrovm *machine = g_new0(QMicrovm, 1);
+    QModernMachine *machine = g_new0(QModernMachine, 1);
 
-    pc_alloc_init(&machine->alloc, qts, ALLOC_NO_FLAGS);
-    qvirtio_mmio_init_device(&machine->mmio, qts, MICROVM_MMIO_BASE,
-                             PAGE_SIZE_X86);
+    qvirtio_mmio_init_device(&machine->mmio, qts, mmio_base, GUEST_PAGE_SIZE);
     g_assert_cmpuint(machine->mmio.version, ==, 2);
     machine->mmio.vdev.bus = &modern_bus;
     machine->mmio.obj.get_driver = modern_get_driver;
-    machine->obj.get_device = microvm_get_device;
-    machine->obj.get_driver = microvm_get_driver;
-    machine->obj.destructor = microvm_destructor;
+    machine->obj.get_device = machine_get_device;
+    machine->obj.get_driver = machine_get_driver;
+    machine->obj.destructor = machine_destructor;
+    return machine;
+}
+
+static void *microvm_create(QTestState *qts)
+{
+    QModernMachine *machine = machine_create(qts, MICROVM_MMIO_BASE);
+
+    pc_alloc_init(&machine->alloc, qts, ALLOC_NO_FLAGS);
+    return machine;
+}
+
+static void *virt_create(QTestState *qts)
+{
+    QModernMachine *machine = machine_create(qts, VIRT_MMIO_BASE);
+
+    alloc_init(&machine->alloc, ALLOC_NO_FLAGS, VIRT_RAM_BASE,
+               VIRT_RAM_BASE + VIRT_RAM_SIZE, GUEST_PAGE_SIZE);
     return machine;
 }
 
@@ -133,10 +160,12 @@ static void virtio_mmio_modern_register_nodes(void)
     modern_bus.set_queue_address = modern_set_queue_address;
     modern_bus.virtqueue_setup = modern_virtqueue_setup;
 
-    qos_node_create_machine("x86_64/microvm", microvm_create);
+    qos_node_create_machine(MACHINE_MICROVM, microvm_create);
+    qos_node_create_machine_args(MACHINE_VIRT, virt_create, " -cpu max");
     qos_node_create_driver_named(QVIRTIO_MMIO_MODERN, "virtio-mmio", NULL);
     qos_node_produces(QVIRTIO_MMIO_MODERN, QVIRTIO_MMIO_MODERN_BUS);
-    qos_node_contains("x86_64/microvm", QVIRTIO_MMIO_MODERN, NULL);
+    qos_node_contains(MACHINE_MICROVM, QVIRTIO_MMIO_MODERN, NULL);
+    qos_node_contains(MACHINE_VIRT, QVIRTIO_MMIO_MODERN, NULL);
 }
 
 libqos_init(virtio_mmio_modern_register_nodes);

@@ -1,5 +1,5 @@
 /*
- * libqos: virtio-mmio without its legacy registers, and the machine microvm
+ * libqos: virtio-mmio without its legacy registers, and machines that have it
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
@@ -9,7 +9,10 @@
 
 #include "virtio-mmio.h"
 
-/* What microvm has its devices on; consumed by drivers of modern devices */
+/*
+ * What microvm and aarch64's virt have devices on; consumed by drivers of
+ * modern devices
+ */
 #define QVIRTIO_MMIO_MODERN "virtio-mmio-modern"
 #define QVIRTIO_MMIO_MODERN_BUS "virtio-mmio-modern-bus"
 /* For the command line of such a device, before its own options */

@@ -4,7 +4,8 @@
  * SPDX-License-Identifier: GPL-2.0-or-later
  *
  * The device appears with a split and with a packed ring, by PCI and MMIO, so
- * each test of "virtio-signal" runs over all four.
+ * each test of "virtio-signal" runs over all four. Those of
+ * "virtio-signal-rules" run by PCI with upstream's ring code too.
  */
 
 #include "qemu/osdep.h"
@@ -21,6 +22,7 @@ static void *signal_pci_get_driver(void *object, const char *interface)
         return dev->pci_vdev.pdev;
     }
     if (g_str_equal(interface, "virtio-signal") ||
+        g_str_equal(interface, "virtio-signal-rules") ||
         g_str_equal(interface, "virtio-signal-bar")) {
         return &dev->signal;
     }
@@ -62,15 +64,19 @@ static void register_node(const char *name, const char *options)
     }
     qos_node_consumes(name, "pci-bus", &opts);
     qos_node_produces(name, "pci-device");
-    qos_node_produces(name, "virtio-signal");
-    qos_node_produces(name, "virtio-signal-bar");
+    qos_node_produces(name, "virtio-signal-rules");
+    if (!strstr(options, "x-ring=stock")) {
+        qos_node_produces(name, "virtio-signal");
+        qos_node_produces(name, "virtio-signal-bar");
+    }
 }
 
 static void *signal_mmio_get_driver(void *object, const char *interface)
 {
     QVirtioSignalMMIO *dev = object;
 
-    g_assert_cmpstr(interface, ==, "virtio-signal");
+    g_assert_true(g_str_equal(interface, "virtio-signal") ||
+                  g_str_equal(interface, "virtio-signal-rules"));
     return &dev->signal;
 }
 
@@ -101,6 +107,7 @@ static void register_mmio_node(const char *name, const char *options)
     }
     qos_node_consumes(name, QVIRTIO_MMIO_MODERN_BUS, &opts);
     qos_node_produces(name, "virtio-signal");
+    qos_node_produces(name, "virtio-signal-rules");
 }
 
 static void virtio_signal_register_nodes(void)
@@ -108,6 +115,10 @@ static void virtio_signal_register_nodes(void)
     register_node(QVIRTIO_SIGNAL_PCI, "addr=04.0,id=sig0,targets=4");
     register_node(QVIRTIO_SIGNAL_PACKED_PCI,
                   "addr=04.0,id=sig0,targets=4,packed=on");
+    register_node(QVIRTIO_SIGNAL_STOCK_PCI,
+                  "addr=04.0,id=sig0,targets=4,x-ring=stock");
+    register_node(QVIRTIO_SIGNAL_STOCK_PACKED_PCI,
+                  "addr=04.0,id=sig0,targets=4,packed=on,x-ring=stock");
     register_mmio_node(QVIRTIO_SIGNAL_MMIO, QVIRTIO_MMIO_MODERN_OPTS
                        ",id=sig0,targets=4");
     register_mmio_node(QVIRTIO_SIGNAL_PACKED_MMIO, QVIRTIO_MMIO_MODERN_OPTS

@@ -12,8 +12,8 @@
 #include "virtio-pci.h"
 
 /*
- * What a test that asks for "virtio-signal" is given, or by "virtio-signal-bar"
- * if it needs PCI's registers
+ * What a test that asks for "virtio-signal" or "virtio-signal-rules" is given,
+ * or by "virtio-signal-bar" if it needs PCI's registers
  */
 typedef struct QVirtioSignal {
     QVirtioDevice *vdev;
@@ -34,6 +34,9 @@ typedef struct QVirtioSignalMMIO {
 /* Node names of virtio-signal-pci with a split and a packed ring */
 #define QVIRTIO_SIGNAL_PCI "virtio-signal-pci"
 #define QVIRTIO_SIGNAL_PACKED_PCI "virtio-signal-packed-pci"
+/* with upstream's ring code */
+#define QVIRTIO_SIGNAL_STOCK_PCI "virtio-signal-stock-pci"
+#define QVIRTIO_SIGNAL_STOCK_PACKED_PCI "virtio-signal-stock-packed-pci"
 /* and of virtio-signal-device */
 #define QVIRTIO_SIGNAL_MMIO "virtio-signal-device"
 #define QVIRTIO_SIGNAL_PACKED_MMIO "virtio-signal-packed-device"
